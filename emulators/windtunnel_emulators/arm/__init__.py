@@ -1,0 +1,1 @@
+"""Azure Resource Manager's front door: ids, providers, long-running operations, errors."""

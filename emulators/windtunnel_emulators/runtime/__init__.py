@@ -1,0 +1,1 @@
+"""How containers run: the interface, the process and docker runtimes, and the supervisor of a group of containers."""
