@@ -1,0 +1,60 @@
+"""Small files that must never be half written, and secrets that nobody else may read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Put ``content`` at ``path`` whole or not at all, durably, with ``mode`` from the first byte on."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # O_EXCL: a file or link that somebody else put there is never written through.
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _keep_name(path.parent)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """``write_atomically`` for what only its owner may read."""
+    write_atomically(path, content, mode=0o600)
+
+
+def read_secret(path: Path) -> bytes | None:
+    """What a secret file holds, None when it is not there; access for others, if somebody gave it, is taken back."""
+    try:
+        content = path.read_bytes()
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def private_folder(path: Path) -> Path:
+    """The folder, made with access for its owner alone when it was not there."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def _keep_name(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, where folders can be synced at all (not on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
