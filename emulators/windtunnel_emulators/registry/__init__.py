@@ -1,1 +1,1 @@
-"""Azure Container Registry's data plane: content-addressed storage, the OCI distribution API, its tokens."""
+"""Azure Container Registry's data plane: the OCI distribution API, Azure's own, its tokens, and what is kept."""
