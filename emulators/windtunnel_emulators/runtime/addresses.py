@@ -1,0 +1,62 @@
+"""Loopback addresses for groups: each owner its own in 127.0.0.0/8 where the system has them, else all 127.0.0.1."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+_FIRST = (127 << 24) + (77 << 16) + 1
+"""127.77.0.1: far from what a system's own resolvers and tools like to use (127.0.0.53, 127.0.1.1)."""
+_COUNT = 0xFFFF - 1
+ONLY = "127.0.0.1"
+
+
+class Addresses:
+    """Hands out the lowest free address; the same owner gets the same one until it is released."""
+
+    def __init__(self) -> None:
+        self._of_owner: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._distinct: bool | None = None
+
+    @property
+    def distinct(self) -> bool:
+        """Every group can have an address of its own."""
+        if self._distinct is None:
+            self._distinct = _can_bind(_text(_FIRST))
+        return self._distinct
+
+    def allocate(self, owner: str) -> str:
+        known = self._of_owner.get(owner)
+        if known is None:
+            known = self._of_owner[owner] = self._free() if self.distinct else ONLY
+            self._used.add(known)
+        return known
+
+    def release(self, owner: str) -> None:
+        """Nothing when the owner has none."""
+        address = self._of_owner.pop(owner, None)
+        if address is not None:
+            self._used.discard(address)
+
+    def _free(self) -> str:
+        for number in range(_FIRST, _FIRST + _COUNT):
+            address = _text(number)
+            if number & 0xFF not in (0, 0xFF) and address not in self._used:
+                return address
+        return ONLY
+
+
+def _text(number: int) -> str:
+    return socket.inet_ntoa(number.to_bytes(4, "big"))
+
+
+def _can_bind(address: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as problem:
+            if problem.errno not in (errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM):
+                raise
+            return False
+    return True

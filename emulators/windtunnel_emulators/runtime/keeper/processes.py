@@ -1,0 +1,83 @@
+"""Processes as ``/proc`` shows them: who descends from whom, and since when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+
+def stat_of(pid: int) -> tuple[int, int, int] | None:
+    """Parent, session and start time (in ticks since the machine's start); None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return int(fields[1]), int(fields[3]), int(fields[19])
+
+
+def start_time(pid: int) -> int | None:
+    """With the pid, this names a process for good, as pids are used again."""
+    stat = stat_of(pid)
+    return None if stat is None else stat[2]
+
+
+def all_pids() -> list[int]:
+    """Every process that can be seen; none where there is no ``/proc``."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except FileNotFoundError:
+        return []
+
+
+def descendants(root: int) -> list[int]:
+    """All that descend from a process, itself not included."""
+    children: dict[int, list[int]] = {}
+    for pid in all_pids():
+        stat = stat_of(pid)
+        if stat is not None:
+            children.setdefault(stat[0], []).append(pid)
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def kill(pid: int, number: int) -> bool:
+    """False when there is no such process any more."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_below(root: int, limit_s: float = 5.0) -> bool:
+    """Kill all descendants of a process, also those that appear meanwhile; False when some outlived the limit."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        found = descendants(root)
+        if not found:
+            return True
+        for pid in found:
+            kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    return False
+
+
+def wait_for_children(limit_s: float) -> None:
+    """Until all children of this process have ended, or the limit."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.002)

@@ -1,0 +1,99 @@
+"""What a group of containers is asked to be: the frozen plan that the supervisor carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from windtunnel_emulators.runtime.interface import Credentials, Mount
+
+
+class RestartPolicy(StrEnum):
+    """When a container that ended is started again."""
+
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecAction:
+    """Healthy when the command ends with 0 in the container."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAction:
+    """Healthy when a GET answers 200 to 399."""
+
+    port: int
+    path: str = "/"
+    scheme: str = "http"
+    """``http`` or ``https`` (the certificate is not checked, as no kubelet does)."""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpAction:
+    """Healthy when the port takes a connection."""
+
+    port: int
+
+
+ProbeAction: TypeAlias = "ExecAction | HttpAction | TcpAction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A repeated question to a container; the defaults are those of ACI and Kubernetes."""
+
+    action: ProbeAction
+    initial_delay_s: float = 0
+    period_s: float = 10
+    timeout_s: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerPlan:
+    """One container of a group."""
+
+    name: str
+    """Unique in its group, init containers included; a DNS label, as it names a file."""
+    image: str
+    command: tuple[str, ...] = ()
+    """Replaces the image's entry point and command."""
+    arguments: tuple[str, ...] = ()
+    """Replaces only the image's command."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    working_directory: str | None = None
+    ports: tuple[int, ...] = ()
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    mounts: tuple[Mount, ...] = ()
+    liveness: Probe | None = None
+    readiness: Probe | None = None
+    startup: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPlan:
+    """A group of containers that live and end together at one address."""
+
+    owner: str
+    """What the group is, unique in the runtime: it keeps the address, and messages name it."""
+    containers: tuple[ContainerPlan, ...]
+    init_containers: tuple[ContainerPlan, ...] = ()
+    """Run one after the other before the containers; each must end with 0."""
+    restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    credentials: tuple[Credentials, ...] = ()
+    pull_attempts: int | None = None
+    """How often an image is tried before the group fails for good; None tries for ever, with a growing back-off."""
+    grace_s: float = 30.0
+    """Between SIGTERM and SIGKILL when a probe has a container killed."""
