@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
 SqlValue: TypeAlias = "str | int | float | bytes | None"
@@ -97,7 +97,7 @@ class Store:
             )
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """All or nothing. Inside another one, a failure undoes only the inner one's changes. Nothing may be awaited."""
         depth = self._depth
         self._connection.execute("BEGIN IMMEDIATE" if depth == 0 else f"SAVEPOINT s{depth}")
@@ -134,7 +134,7 @@ class Store:
         )
         with self.transaction():
             for (name,) in names:
-                self._connection.execute(f'DELETE FROM "{name}"')  # noqa: S608
+                self._connection.execute(f'DELETE FROM "{name!s}"')  # noqa: S608
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""

@@ -197,6 +197,8 @@ class Links:
     """The word for work that goes on."""
     location: bool = False
     """Whether POST and DELETE answers also carry ``Location`` (``operationResults`` in place of ``operations``)."""
+    retry_after_s: int | None = None
+    """What Azure tells its clients to wait between polls; None for types that tell them nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +226,9 @@ class ResourceType(Generic[S]):
     links: Links = field(default_factory=Links)
     operation_view: Callable[[Operation, Resource | None, S], JsonObject] | None = None
     """The body of a poll; None for ARM's own."""
-    busy: Callable[[Resource, Call], ArmError] | None = None
-    """The refusal of a second change while one is going on; None for ARM's own 409."""
+    busy: Callable[[Resource, Call], ArmError | None] | None = None
+    """The refusal of a second change while one is going on; None for ARM's own 409. One that returns None for a
+    DELETE lets it through: the work in progress is then cancelled."""
     tracked: bool = True
     """Whether it has a location and tags and is listed in ``/resources``."""
 
@@ -241,4 +244,7 @@ class Provider(Generic[S]):
     """Below ``/subscriptions/{s}/providers/{namespace}`` (``operations``: below ``/providers/{namespace}`` too)."""
 
 
+# What the front door handles: it passes each provider's own service back to it and never looks inside.
 AnyProvider = Provider[Any]
+AnyType = ResourceType[Any]
+AnyAction = Action[Any]

@@ -1,0 +1,201 @@
+"""The sockets: every port of the emulators, on loopback, over TLS unless said otherwise.
+
+Uvicorn's HTTP protocol is used as it is, with httptools. Its ``Server`` is not: it serves one port, handles signals
+itself, and wakes up ten times a second for each port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    import ssl
+
+    from uvicorn._types import ASGIApplication
+
+    from windtunnel_emulators.asgi import ASGI
+    from windtunnel_emulators.store import Store
+
+ADDRESS = "127.0.0.1"
+
+_COMPONENT = "server"
+_MIGRATIONS = ("CREATE TABLE ports (name TEXT PRIMARY KEY, port INTEGER NOT NULL) WITHOUT ROWID",)
+_KEEP_ALIVE_S = 75  # longer than the pools of requests and httpx keep a connection, so that theirs ends first
+_GRACE_S = 1.0
+_BACKLOG = 1024
+_log = logging.getLogger(__name__)
+
+
+class PortTaken(Exception):
+    """A port that was asked for by number is in use; the message is a sentence for the user."""
+
+
+class Listeners:
+    """The open ports by name. A name keeps its port from one start to the next, as clients remember it."""
+
+    def __init__(self, store: Store, tls: ssl.SSLContext) -> None:
+        store.define(_COMPONENT, _MIGRATIONS)
+        self._store = store
+        self._tls = tls
+        self._open: dict[str, _Listener] = {}
+        self._clock: asyncio.Task[None] | None = None
+
+    async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True) -> int:
+        """Serve ``app`` and return the port: the one asked for, else the name's former one, else a free one.
+
+        Raises ``PortTaken`` for a port that was asked for by number and cannot be had.
+        """
+        if name in self._open:
+            raise ValueError(f"{name} is open already, at port {self._open[name].port}")
+        listener = _Listener(app, _socket(name, port, self.remembered(name)))
+        await listener.start(self._tls if tls else None)
+        self._open[name] = listener
+        if self.remembered(name) != listener.port:
+            self.remember(name)
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().create_task(self._dates(), name="dates of answers")
+        return listener.port
+
+    async def close(self, name: str, *, forget: bool = False) -> None:
+        """Stop serving; ``forget`` gives the port up for good. Safe for a name that is not open."""
+        listener = self._open.pop(name, None)
+        if forget:
+            self._store.execute("DELETE FROM ports WHERE name = ?", (name,))
+        if listener is not None:
+            await listener.stop()
+
+    async def close_all(self) -> None:
+        """Stop serving everything, within about a second whatever clients do."""
+        if self._clock is not None:
+            self._clock.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._clock
+            self._clock = None
+        await asyncio.gather(*(self.close(name) for name in list(self._open)))
+
+    def port(self, name: str) -> int | None:
+        """Where a name is served now; None when it is not."""
+        listener = self._open.get(name)
+        return None if listener is None else listener.port
+
+    def remembered(self, name: str) -> int | None:
+        """The port that a name had last."""
+        row = self._store.row("SELECT port FROM ports WHERE name = ?", (name,))
+        return None if row is None else int(row[0] or 0)
+
+    def remember(self, name: str) -> None:
+        """Write down the port of an open name, after the store was cleared too."""
+        self._store.execute("INSERT OR REPLACE INTO ports VALUES (?, ?)", (name, self._open[name].port))
+
+    async def _dates(self) -> None:
+        while True:
+            date = [(b"date", formatdate(usegmt=True).encode())]
+            for listener in self._open.values():
+                listener.state.default_headers = date
+            await asyncio.sleep(1)
+
+
+class _WebSocket(asyncio.Protocol):
+    """Uvicorn's WebSocket protocol, imported when the first client asks for an upgrade."""
+
+    def __new__(cls, **given: Any) -> asyncio.Protocol:  # type: ignore[misc]  # stands in for the class it returns
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+        return WebSocketsSansIOProtocol(**given)
+
+
+class _Listener:
+    """One port."""
+
+    def __init__(self, app: ASGI, bound: socket.socket) -> None:
+        self.state = ServerState()
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        self.port: int = bound.getsockname()[1]
+        self._socket = bound
+        self._server: asyncio.Server | None = None
+        self._config = Config(
+            _asgi(app),
+            http=HttpToolsProtocol,
+            ws=_WebSocket,
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        self._config.load()
+
+    async def start(self, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return HttpToolsProtocol(self._config, self.state, {}, loop)
+
+        self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
+
+    async def stop(self) -> None:
+        """Idle connections are closed at once; answers on their way get a second."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        if self.state.tasks:
+            _, late = await asyncio.wait(list(self.state.tasks), timeout=_GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self.state.connections):
+            connection.transport.abort()
+
+
+def _asgi(app: ASGI) -> ASGIApplication:
+    return app  # type: ignore[return-value]  # the same messages; uvicorn's types name each of them
+
+
+def _socket(name: str, asked: int, former: int | None) -> socket.socket:
+    """A bound socket."""
+    if asked:
+        try:
+            return _bound(asked)
+        except OSError as problem:
+            if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            why = "is in use" if problem.errno == errno.EADDRINUSE else "may not be opened by this user"
+            raise PortTaken(
+                f"port {asked} of {ADDRESS}, asked for as {name}, {why}; choose another one, or 0 for any that is free"
+            ) from problem
+    if former:
+        try:
+            return _bound(former)
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            _log.warning("port %d, where %s was before, is in use now; it gets another one", former, name)
+    return _bound(0)
+
+
+def _bound(port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # Only lets a port be taken again right after its former owner ended; two listeners are still refused.
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((ADDRESS, port))
+        # Listening from here on: on Linux two sockets may be bound to one port as long as neither listens.
+        found.listen(_BACKLOG)
+        found.setblocking(False)
+    except BaseException:
+        found.close()
+        raise
+    return found
