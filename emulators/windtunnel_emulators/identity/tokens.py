@@ -37,7 +37,7 @@ _REMEMBERED: Final = 4096
 _END_OF_TIME: Final = 253402300800
 """Seconds until the year 10000, past which no date can be told."""
 
-_PUBLIC_ISSUER = "https://sts.windows.net/"
+PUBLIC_ISSUER = "https://sts.windows.net/"
 
 _KINDS = {"Application": "app", "ManagedIdentity": "app", "User": "user"}
 
@@ -74,7 +74,7 @@ class Tokens:
     @property
     def issuer(self) -> str:
         """The ``iss`` of access tokens: Entra's own for the tenant, whatever port the emulators have."""
-        return f"{_PUBLIC_ISSUER}{self._directory.tenant}/"
+        return f"{PUBLIC_ISSUER}{self._directory.tenant}/"
 
     @property
     def remembered(self) -> int:
@@ -177,7 +177,7 @@ class Tokens:
             claims = self._signed(token)
         except InvalidToken as problem:
             issuer = _claimed_issuer(token)
-            if issuer.startswith(_PUBLIC_ISSUER) and issuer != self.issuer:
+            if issuer.startswith(PUBLIC_ISSUER) and issuer != self.issuer:
                 raise self._wrong_tenant(issuer, authority) from problem
             raise self._invalid(str(problem), authority) from problem
         if claims.get("iss") != self.issuer or claims.get("tid") != self._directory.tenant:
