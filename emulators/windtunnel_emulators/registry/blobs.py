@@ -17,7 +17,7 @@ from windtunnel_emulators.registry.names import check_repository
 from windtunnel_emulators.registry.rows import integer, real, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock
@@ -36,7 +36,7 @@ class Blobs:
         self.files = BlobFiles(folder)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None]:
         """Hold sweeps back while a thread writes files that are not recorded yet."""
         self._writers += 1
         try:
