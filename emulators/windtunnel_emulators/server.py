@@ -48,7 +48,17 @@ class Listeners:
         self._store = store
         self._tls = tls
         self._open: dict[str, _Listener] = {}
+        self._reserved: dict[str, socket.socket] = {}
         self._clock: asyncio.Task[None] | None = None
+
+    def reserve(self, name: str) -> int:
+        """Take the port that ``open`` will serve, at once: connections to it wait until then. ``close`` gives it up."""
+        if name in self._open or name in self._reserved:
+            raise ValueError(f"{name} has a port already")
+        bound = _socket(name, 0, self.remembered(name))
+        self._reserved[name] = bound
+        port: int = bound.getsockname()[1]
+        return port
 
     async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True) -> int:
         """Serve ``app`` and return the port: the one asked for, else the name's former one, else a free one.
@@ -57,7 +67,7 @@ class Listeners:
         """
         if name in self._open:
             raise ValueError(f"{name} is open already, at port {self._open[name].port}")
-        listener = _Listener(app, _socket(name, port, self.remembered(name)))
+        listener = _Listener(app, self._reserved.pop(name, None) or _socket(name, port, self.remembered(name)))
         await listener.start(self._tls if tls else None)
         self._open[name] = listener
         if self.remembered(name) != listener.port:
@@ -69,6 +79,9 @@ class Listeners:
     async def close(self, name: str, *, forget: bool = False) -> None:
         """Stop serving; ``forget`` gives the port up for good. Safe for a name that is not open."""
         listener = self._open.pop(name, None)
+        reserved = self._reserved.pop(name, None)
+        if reserved is not None:
+            reserved.close()
         if forget:
             self._store.execute("DELETE FROM ports WHERE name = ?", (name,))
         if listener is not None:
@@ -81,7 +94,8 @@ class Listeners:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._clock
             self._clock = None
-        await asyncio.gather(*(self.close(name) for name in list(self._open)))
+        await asyncio.gather(*(self.close(name) for name in [*self._open, *self._reserved]))
+
 
     def port(self, name: str) -> int | None:
         """Where a name is served now; None when it is not."""

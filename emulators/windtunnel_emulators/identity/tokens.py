@@ -72,7 +72,13 @@ class Tokens:
         return self._key
 
     @property
+    def directory(self) -> Directory:
+        """Who tokens are issued for; services that take an application's secret itself check it here."""
+        return self._directory
+
+    @property
     def issuer(self) -> str:
+
         """The ``iss`` of access tokens: Entra's own for the tenant, whatever port the emulators have."""
         return f"{PUBLIC_ISSUER}{self._directory.tenant}/"
 

@@ -114,7 +114,9 @@ class RegistryServer:
         if found is None:
             raise RegistryError(404, "NAME_UNKNOWN", f"nothing is at {path[:200]!r}")
         name = check_repository(found["name"])
-        granted = allow("repository", name, _BY_METHOD.get(request.method, "pull"))
+        # Whoever may push may also give an upload up.
+        action = "push" if found["upload"] is not None else _BY_METHOD.get(request.method, "pull")
+        granted = allow("repository", name, action)
         return await self._repository(registry, name, found, request, granted)
 
     async def _repository(
@@ -125,7 +127,7 @@ class RegistryServer:
             return await self._manifest(registry, name, found["manifest"], request)
         if found["blob"] is not None:
             if method in ("GET", "HEAD"):
-                return await blob_routes.get_blob(self._content, registry, name, found["blob"], request)
+                return blob_routes.get_blob(self._content, registry, name, found["blob"], request)
             if method == "DELETE":
                 return blob_routes.delete_blob(self._content, registry, name, found["blob"])
             raise not_allowed(request, "GET, HEAD, DELETE")

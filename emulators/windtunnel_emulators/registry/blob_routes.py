@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.registry.uploads import Upload, Uploads
 
 
-async def get_blob(
-    content: Content, registry: Registry, name: str, digest: str, request: Request
-) -> Answer | FileAnswer:
+def get_blob(content: Content, registry: Registry, name: str, digest: str, request: Request) -> Answer | FileAnswer:
     """GET and HEAD of a blob."""
     check_digest(digest)
     kept = content.blobs.find(registry.key, name, digest, touch=True)

@@ -1,7 +1,7 @@
 """Blob uploads in progress: resumable, one writer at a time, a chunk counts whole or not at all.
 
-An upload is a row, which says how many bytes were acknowledged, and a file, which may hold more after a chunk that broke
-off: that is cut away before the next one. Both outlive a restart; an upload that nobody finishes is removed after a day.
+An upload is a row, which says how many bytes were acknowledged, and a file, which may hold more after a chunk that
+broke off: that is cut away before the next one. Both outlive a restart; what nobody finishes is removed after a day.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import os
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from windtunnel_emulators.registry.digests import algorithm_of, check_algorithm, check_digest
 from windtunnel_emulators.registry.errors import RegistryError, digest_invalid, size_invalid, upload_unknown
@@ -21,7 +21,6 @@ from windtunnel_emulators.registry.rows import integer, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
-    from hashlib import _Hash
     from pathlib import Path
 
     from windtunnel_emulators.registry.content import Content
@@ -42,7 +41,15 @@ class Upload:
     size: int
 
 
-@dataclass(slots=True, kw_only=True)
+class _Hash(Protocol):
+    @property
+    def name(self) -> str: ...
+    def update(self, data: bytes, /) -> None: ...
+    def copy(self) -> _Hash: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Digesting:
     """The running digest of what was acknowledged, kept so that a finished upload need not be read again."""
 
