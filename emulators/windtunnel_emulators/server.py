@@ -96,7 +96,6 @@ class Listeners:
             self._clock = None
         await asyncio.gather(*(self.close(name) for name in [*self._open, *self._reserved]))
 
-
     def port(self, name: str) -> int | None:
         """Where a name is served now; None when it is not."""
         listener = self._open.get(name)

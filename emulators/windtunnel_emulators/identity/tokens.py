@@ -78,7 +78,6 @@ class Tokens:
 
     @property
     def issuer(self) -> str:
-
         """The ``iss`` of access tokens: Entra's own for the tenant, whatever port the emulators have."""
         return f"{PUBLIC_ISSUER}{self._directory.tenant}/"
 
