@@ -14,7 +14,8 @@ from windtunnel_emulators.arm.provider import View
 from windtunnel_emulators.arm.responses import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
 
     from windtunnel_emulators.arm.catalogue import Kind, Match
     from windtunnel_emulators.arm.groups import Group
@@ -67,7 +68,11 @@ def _list(kernel: Kernel, call: Call, kind: Kind) -> Answer:
     parent = call.id
     if parent is not None and kernel.resources.get(parent) is None:
         raise _parent_not_found(parent)
-    found = kernel.resources.list(kind.name, subscription=call.subscription, group=call.group, parent=parent)
+    found: Sequence[Resource] = kernel.resources.list(
+        kind.name, subscription=call.subscription, group=call.group, parent=parent
+    )
+    if kind.type.select is not None:
+        found = kind.type.select(call, found, kind.service)
     return Answer(status=200, body={"value": [view(kind, one, View.LIST) for one in found]})
 
 

@@ -10,7 +10,8 @@ in the store (child processes, sockets). It is rebuilt from the store at each st
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -223,6 +224,9 @@ class ResourceType(Generic[S]):
     actions: tuple[Action[S], ...] = ()
     collection_actions: tuple[Action[S], ...] = ()
     """Actions on the collection, as in ``registries/{r}/listUsages`` without a resource of their own."""
+    select: Callable[[Call, Sequence[Resource], S], Sequence[Resource]] | None = None
+    """Which resources of a collection a list shows, and in which order, by its query (``$filter``, ``$top``); None
+    for all, by id. May raise ``ArmError``."""
     links: Links = field(default_factory=Links)
     operation_view: Callable[[Operation, Resource | None, S], JsonObject] | None = None
     """The body of a poll; None for ARM's own."""
