@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.arm.groups import Group
     from windtunnel_emulators.arm.ids import ResourceId
     from windtunnel_emulators.arm.kernel import Kernel
-    from windtunnel_emulators.arm.provider import AnyAction, Call, Reply, Resource
+    from windtunnel_emulators.arm.provider import AnyAction, Call, Change, Reply, Resource
     from windtunnel_emulators.jsontypes import JsonObject
 
 
@@ -108,7 +108,7 @@ def _put(kernel: Kernel, call: Call, kind: Kind) -> Answer:
     _refuse_busy(kind, existing, call)
     id = asked if existing is None else existing.id
     change = kind.type.put(replace(call, id=id, body=body, group_location=group.location), existing, kind.service)
-    return _changed(kernel, call, kind, change.resource, change.status, change.work)
+    return _changed(kernel, call, kind, change)
 
 
 def _patch(kernel: Kernel, call: Call, kind: Kind) -> Answer:
@@ -121,7 +121,7 @@ def _patch(kernel: Kernel, call: Call, kind: Kind) -> Answer:
     checks.properties_of(body)
     _refuse_busy(kind, existing, call)
     change = kind.type.patch(replace(call, id=existing.id, body=body), existing, kind.service)
-    return _changed(kernel, call, kind, change.resource, change.status, change.work)
+    return _changed(kernel, call, kind, change)
 
 
 def _with_tags(body: JsonObject) -> JsonObject:
@@ -133,10 +133,11 @@ def _with_tags(body: JsonObject) -> JsonObject:
     return copy
 
 
-def _changed(kernel: Kernel, call: Call, kind: Kind, resource: Resource, status: int, work: str | None) -> Answer:
-    if work is None:
-        return Answer(status=status, body=view(kind, kernel.resources.save(resource), View.PUT))
-    operation = kernel.operations.begin(resource, work, api_version=call.api_version)
+def _changed(kernel: Kernel, call: Call, kind: Kind, change: Change) -> Answer:
+    if change.work is None:
+        saved = kernel.resources.save(change.resource)
+        return Answer(status=change.status, body=view(kind, saved, View.PUT), headers=change.headers)
+    operation = kernel.operations.begin(change.resource, change.work, api_version=call.api_version)
     headers = longrunning.announce(
         kind,
         operation,
@@ -145,7 +146,9 @@ def _changed(kernel: Kernel, call: Call, kind: Kind, resource: Resource, status:
         pace=kernel.pace,
         with_location=False,
     )
-    return Answer(status=status, body=view(kind, resource, View.PUT), headers=headers)
+    return Answer(
+        status=change.status, body=view(kind, change.resource, View.PUT), headers={**change.headers, **headers}
+    )
 
 
 def _delete(kernel: Kernel, call: Call, kind: Kind) -> Answer:
@@ -168,7 +171,7 @@ def _delete(kernel: Kernel, call: Call, kind: Kind) -> Answer:
         and not any(kernel.resources.held_by(id.key) for id in held)
     ):
         kernel.resources.remove(existing.id)
-        return Answer(status=removal.status, body=shown)
+        return Answer(status=removal.status, body=shown, headers=removal.headers)
     itself = Removed(id=existing.id, verb=removal.work, resource=existing if removal.at_once else None)
     operation = kernel.operations.remove(
         existing,
@@ -177,9 +180,9 @@ def _delete(kernel: Kernel, call: Call, kind: Kind) -> Answer:
         at_once=removal.at_once,
         api_version=call.api_version,
     )
-    headers: dict[str, str] = {}
+    headers = dict(removal.headers)
     if removal.announce:
-        headers = longrunning.announce(
+        headers |= longrunning.announce(
             kind,
             operation,
             base_url=call.base_url,

@@ -98,6 +98,8 @@ class Change:
     status: int
     work: str | None = None
     """A verb of ``ResourceType.works``; None when nothing is left to do."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Sent with the answer, besides ARM's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,8 @@ class Removal:
     """The resource is gone with the answer, and the work runs behind it; else it is there until the work is done."""
     announce: bool = False
     """Whether the answer carries the links of long-running work."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Sent with the answer, besides ARM's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,11 @@ class Operation(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def target_id(self) -> str:
+        """The id of the resource it works on, as it is printed; the resource may be gone."""
+        ...
+
     @property
     def verb(self) -> str: ...
     @property
