@@ -67,7 +67,8 @@ class Listeners:
         """
         if name in self._open:
             raise ValueError(f"{name} is open already, at port {self._open[name].port}")
-        listener = _Listener(app, self._reserved.pop(name, None) or _socket(name, port, self.remembered(name)))
+        reserved = self._reserved.pop(name) if name in self._reserved else _socket(name, port, self.remembered(name))
+        listener = _Listener(app, reserved)
         await listener.start(self._tls if tls else None)
         self._open[name] = listener
         if self.remembered(name) != listener.port:

@@ -16,7 +16,6 @@ from windtunnel_emulators.arm.responses import Answer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-
     from windtunnel_emulators.arm.catalogue import Kind, Match
     from windtunnel_emulators.arm.groups import Group
     from windtunnel_emulators.arm.ids import ResourceId

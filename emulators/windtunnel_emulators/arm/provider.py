@@ -11,7 +11,6 @@ in the store (child processes, sockets). It is rebuilt from the store at each st
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
