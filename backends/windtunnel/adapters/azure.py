@@ -1,0 +1,152 @@
+"""``AzureBackend``: a ``Cloud`` and the adapters of the targets."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from windtunnel.adapters.aci import AciAdapter, needed
+from windtunnel.adapters.aci_work import Settings
+from windtunnel.adapters.clients import Clients
+from windtunnel.clouds import Cloud
+from windtunnel.errors import NotConfigured
+from windtunnel.interface import Backend, Capability, Offer
+from windtunnel.records import Records
+from windtunnel.runtime_check import InstalledRuntime
+from windtunnel.spec import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from windtunnel.interface import Deployment, Endpoint, KeyName, Keys, Operation, Progress
+    from windtunnel.profiles import Profile
+    from windtunnel.spec import Change, Spec
+
+ACI_OFFER = Offer(
+    can=frozenset(
+        {
+            Capability.PREDICT,
+            Capability.SCRIPT,
+            Capability.KEYS,
+            Capability.TLS,
+            Capability.UPDATE,
+            Capability.LOGS,
+            Capability.DNS_LABEL,
+            Capability.QUOTA,
+        }
+    ),
+    cannot=MappingProxyType(
+        {
+            Capability.TOKENS: "ACI webservices do not support Token Authentication.",
+            Capability.RESIZE: "CPU and memory of a container group cannot be updated;"
+            " delete the service and deploy it again",
+            Capability.SCALE: "a container group has no replicas",
+            Capability.AUTOSCALE: "a container group has no replicas",
+            Capability.APP_INSIGHTS: "it needs an Application Insights resource, which Windtunnel does not make",
+            Capability.DATA_COLLECTION: "model data collection is not documented to work on Azure Container Instances",
+            Capability.OFFLINE: "it runs in the cloud only",
+        }
+    ),
+)
+_NOT_YET = "this version of Windtunnel serves the target aci only"
+_NOTHING = Offer(cannot=MappingProxyType(dict.fromkeys(Capability, _NOT_YET)))
+
+
+class AzureBackend(Backend):
+    """Raises the errors of ``windtunnel.errors``."""
+
+    name: ClassVar[str] = "azure"
+    offers: ClassVar[Mapping[Target, Offer]] = MappingProxyType(
+        {
+            Target.ACI: ACI_OFFER,
+            Target.AKS: _NOTHING,
+            Target.IOT_EDGE: _NOTHING,
+            Target.FPGA: _NOTHING,
+        }
+    )
+
+    def __init__(self, cloud: Cloud, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> None:
+        subscription, group, location, registry = profile.require(
+            "subscription", "resource_group", "location", "registry"
+        )
+        hours = profile.number("expires_hours")
+        self.cloud = cloud
+        self._clients = Clients(cloud, subscription)
+        self._aci = AciAdapter(
+            self._clients,
+            Settings(
+                resource_group=group,
+                location=location,
+                registry=registry,
+                owner=profile.text("owner") or _user(),
+                lifetime=timedelta(hours=hours) if hours else None,
+                registry_identity=profile.text("registry_identity"),
+                python=profile.text("python"),
+            ),
+            Records(profile.data_dir, cloud=cloud.resource_manager, subscription=subscription, group=group),
+            InstalledRuntime(),
+            progress or (lambda _: None),
+        )
+
+    @classmethod
+    def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
+        return cls(Cloud.from_profile(profile), profile, progress=progress)
+
+    def deploy(self, spec: Spec) -> Operation[Deployment]:
+        self.require(spec.target, {Capability.PREDICT} | needed(spec))
+        return self._aci.deploy(spec)
+
+    def update(self, target: Target, name: str, change: Change) -> Operation[Deployment]:
+        asked = {Capability.UPDATE}
+        if change.cpu is not None or change.memory_gb is not None:
+            asked.add(Capability.RESIZE)
+        self.require(target, asked)
+        return self._aci.update(name, change)
+
+    def get(self, target: Target, name: str) -> Deployment:
+        self.require(target, {Capability.PREDICT})
+        return self._aci.get(name)
+
+    def list_services(self, target: Target) -> Sequence[Deployment]:
+        self.require(target, {Capability.PREDICT})
+        return self._aci.list_services()
+
+    def delete(self, target: Target, name: str) -> Operation[bool]:
+        self.require(target, {Capability.PREDICT})
+        return self._aci.delete(name)
+
+    def logs(self, target: Target, name: str, *, tail: int = 5000) -> str:
+        self.require(target, {Capability.LOGS})
+        return self._aci.logs(name, tail)
+
+    def endpoint(self, target: Target, name: str) -> Endpoint:
+        self.require(target, {Capability.PREDICT})
+        return self._aci.endpoint(name)
+
+    def keys(self, target: Target, name: str) -> Keys:
+        self.require(target, {Capability.KEYS})
+        return self._aci.keys(name)
+
+    def regenerate_key(self, target: Target, name: str, which: KeyName, value: str | None = None) -> Operation[Keys]:
+        self.require(target, {Capability.KEYS})
+        return self._aci.regenerate_key(name, which, value)
+
+    def spec(self, target: Target, name: str) -> Spec:
+        """What a service was deployed from, as far as this machine knows. Raises ``NotFound``."""
+        self.require(target, {Capability.PREDICT})
+        return self._aci.spec(name)
+
+    def close(self) -> None:
+        self._clients.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise NotConfigured(
+            "it is not known who you are: this user has no name",
+            way_out="Set owner (--set owner=..., WINDTUNNEL_OWNER, or owner = ... in the profile).",
+        ) from error

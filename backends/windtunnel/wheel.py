@@ -1,0 +1,114 @@
+"""The scoring wheel: ``windtunnel_scoring`` as it is installed here, as a wheel that is the same on any machine.
+
+Its metadata pins what it needs to the versions installed here, and ``pins`` names the whole closure, so that an image
+runs what was tested on this machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+from importlib import metadata, util
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from windtunnel import __version__
+from windtunnel.errors import MissingExtra
+
+REQUIREMENTS = ("numpy", "onnxruntime", "uvicorn", "httptools", "httpcore")
+"""What ``windtunnel_scoring`` imports: the ``scoring`` extra and numpy."""
+_SKIPPED = {"__pycache__"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip archive can say."""
+
+
+def wheel_name() -> str:
+    """The file name of the wheel."""
+    return f"windtunnel_scoring-{__version__}-py3-none-any.whl"
+
+
+def build_wheel() -> bytes:
+    """The wheel's bytes. Raises ``MissingExtra`` when something that it needs is not installed."""
+    folder = _package_folder()
+    files = {
+        f"windtunnel_scoring/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not _SKIPPED & set(path.parts) and path.suffix != ".pyc"
+    }
+    info = f"windtunnel_scoring-{__version__}.dist-info"
+    files[f"{info}/METADATA"] = _metadata().encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: windtunnel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in sorted(files.items()))
+    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    out = io.BytesIO()
+    # Stored, not deflated: compressors differ between zlib versions.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(files.items()):
+            item = zipfile.ZipInfo(name, date_time=_EPOCH)
+            item.create_system = 3
+            item.external_attr = 0o100644 << 16
+            archive.writestr(item, data)
+    return out.getvalue()
+
+
+def pins(python: str, names: tuple[str, ...] = REQUIREMENTS) -> dict[str, str]:
+    """Version by canonical name, of the named distributions and all that they need on Linux.
+
+    Raises ``MissingExtra`` for the first that is not installed.
+    """
+    environment = {
+        "python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "os_name": "posix",
+        "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
+        "platform_python_implementation": "CPython", "extra": "",
+    }  # fmt: skip
+    found: dict[str, str] = {}
+    todo: list[tuple[str, frozenset[str]]] = [(canonicalize_name(name), frozenset()) for name in names]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while todo:
+        name, extras = item = todo.pop()
+        if item in seen:
+            continue
+        seen.add(item)
+        distribution = _distribution(name)
+        found[name] = distribution.version
+        for text in distribution.requires or ():
+            needed = Requirement(text)
+            wanted = needed.marker is None or any(
+                needed.marker.evaluate({**environment, "extra": extra}) for extra in ("", *sorted(extras))
+            )
+            if wanted:
+                todo.append((canonicalize_name(needed.name), frozenset(needed.extras)))
+    return dict(sorted(found.items()))
+
+
+def _distribution(name: str) -> metadata.Distribution:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError as error:
+        raise MissingExtra("packaging a model", "scoring", name) from error
+
+
+def _package_folder() -> Path:
+    found = util.find_spec("windtunnel_scoring")
+    if found is None or found.origin is None:
+        raise MissingExtra("packaging a model", "scoring", "windtunnel_scoring")
+    return Path(found.origin).parent
+
+
+def _metadata() -> str:
+    needed = "".join(f"Requires-Dist: {name}=={_distribution(name).version}\n" for name in sorted(REQUIREMENTS))
+    return (
+        "Metadata-Version: 2.1\n"
+        "Name: windtunnel-scoring\n"
+        f"Version: {__version__}\n"
+        "Summary: The scoring server of Windtunnel: what runs inside a deployed container.\n"
+        f"{needed}"
+    )
+
+
+def _hash(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
