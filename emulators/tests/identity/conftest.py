@@ -137,3 +137,9 @@ def service(directory: Directory, tokens: Tokens, store: Store, clock: ManualClo
 @pytest.fixture
 def client(service: TokenService) -> Client:
     return Client(service)
+
+
+@pytest.fixture
+def client_of() -> type[Client]:
+    """For tests of another application than the token service."""
+    return Client
