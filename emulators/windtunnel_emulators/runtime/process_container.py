@@ -3,63 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.runtime import filesystem
 from windtunnel_emulators.runtime.interface import Exit, StartError, Usage
+from windtunnel_emulators.runtime.keeper import processes
 from windtunnel_emulators.runtime.logs import LogWriter
+from windtunnel_emulators.runtime.sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from windtunnel_emulators.clock import Clock
+    from windtunnel_emulators.runtime.cgroups import ControlGroup
     from windtunnel_emulators.runtime.connection import KeeperConnection, Started
+    from windtunnel_emulators.runtime.filesystem import Surroundings
     from windtunnel_emulators.runtime.interface import ContainerSpec, ExecSession
     from windtunnel_emulators.runtime.logs import Stream
+
+_log = logging.getLogger(__name__)
+_LAST_OUTPUT_S = 2.0
 
 
 class ProcessContainer:
     """Implements ``interface.Container``; made by ``launch``."""
 
-    def __init__(self, spec: ContainerSpec, keeper: KeeperConnection, clock: Clock, log: LogWriter) -> None:
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        around: Surroundings,
+        *,
+        keeper: KeeperConnection,
+        clock: Clock,
+        group: ControlGroup | None,
+    ) -> None:
         self._spec = spec
+        self._around = around
         self._keeper = keeper
         self._clock = clock
-        self._log = log
+        self._group = group
+        self._log = LogWriter(spec.log, clock.now)
         self._started = clock.now()
-        self._end: asyncio.Task[Exit] | None = None
         self._outputs: set[int] = set()
         self._drained = asyncio.Event()
+        self._sessions = itertools.count(1)
+        self._child: Started | None = None
+        self._end: asyncio.Task[Exit] | None = None
+        self._over_limit = False
 
-    @classmethod
-    async def launch(cls, spec: ContainerSpec, keeper: KeeperConnection, clock: Clock) -> ProcessContainer:
-        """Raises ``StartError``."""
-        argv = command_line(spec)
-        spec.directory.mkdir(parents=True, exist_ok=True)
-        container = cls(spec, keeper, clock, LogWriter(spec.log, clock.now))
+    async def launch(self) -> None:
+        """Raises ``StartError``; called once."""
+        argv = self._around.arguments(command_line(self._spec), self._spec.image.packages)
+        message = filesystem.order(self._spec.id, argv, self._around)
+        message["groups"] = [] if self._group is None else [*self._group.joins]
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        files = [null, container._capture("stdout"), container._capture("stderr")]
+        files = [null, self._capture("stdout"), self._capture("stderr")]
         try:
-            started = await keeper.launch(
-                {
-                    "do": "start",
-                    "id": spec.id,
-                    "argv": list(argv),
-                    "environment": dict(environment(spec)),
-                    "folder": spec.working_directory or spec.image.working_directory or "/",
-                },
-                files,
-            )
+            self._child = await self._keeper.launch(message, files)
         except BaseException:
-            container._release()
+            self._release()
             raise
         finally:
             for file in files:
                 os.close(file)
-        container._end = asyncio.create_task(container._until_end(started), name=f"end of {spec.id}")
-        return container
+        self._started = self._clock.now()
+        self._end = asyncio.create_task(self._until_end(self._child), name=f"end of {self._spec.id}")
 
     @property
     def spec(self) -> ContainerSpec:
@@ -73,31 +86,66 @@ class ProcessContainer:
     def running(self) -> bool:
         return self._end is not None and not self._end.done()
 
+    @property
+    def init(self) -> int:
+        """Its first process, as this machine counts."""
+        return 0 if self._child is None else self._child.pid.result()
+
     async def wait(self) -> Exit:
-        assert self._end is not None
-        return await asyncio.shield(self._end)
+        return await asyncio.shield(self._ending)
 
     async def stop(self, grace_s: float) -> Exit:
-        assert self._end is not None
-        if not self._end.done():
-            if grace_s > 0:
-                self._keeper.signal(self._spec.id, signal.SIGTERM)
-                limit = asyncio.ensure_future(self._clock.sleep(grace_s))
-                await asyncio.wait({self._end, limit}, return_when=asyncio.FIRST_COMPLETED)
+        ending = self._ending
+        if grace_s > 0 and not ending.done():
+            self._keeper.signal(self._spec.id, signal.SIGTERM)
+            limit = asyncio.ensure_future(self._clock.sleep(grace_s))
+            try:
+                await asyncio.wait({ending, limit}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
                 limit.cancel()
-            self._keeper.kill(self._spec.id)
-        return await asyncio.shield(self._end)
+        self._keeper.kill(self._spec.id)
+        return await asyncio.shield(ending)
 
     async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> ExecSession:
-        raise StartError("exec is not there yet")
+        if not self.running:
+            raise StartError(f"container {self._spec.id} does not run")
+        if not command:
+            raise StartError("the command to execute is empty")
+        argv = self._around.arguments(command, self._spec.image.packages)
+        message = filesystem.order(f"{self._spec.id}/{next(self._sessions)}", argv, self._around)
+        message |= {"do": "execute", "container": self._spec.id, "root": None}
+        message["groups"] = [] if self._group is None else [*self._group.joins]
+        if terminal is not None:
+            message["environment"] = {"TERM": "xterm", **self._around.environment}
+        return await open_session(self._keeper, message, terminal)
 
     def usage(self) -> Usage:
-        return Usage(cpu_seconds=0.0, memory_bytes=0)
+        group = self._group
+        cpu = None if group is None else group.cpu_seconds()
+        memory = None if group is None else group.memory_bytes()
+        if cpu is None or memory is None:
+            pids = processes.Tree().below(self.init) if self.running else []
+            cpu = sum(processes.cpu_seconds(pid) for pid in pids) if cpu is None else cpu
+            memory = sum(processes.own_memory(pid) for pid in pids) if memory is None else memory
+        return Usage(cpu_seconds=cpu, memory_bytes=memory)
+
+    def exceeded_memory(self) -> None:
+        """It uses more than it may, as nothing but this runtime has noticed: it ends."""
+        self._over_limit = True
+        self._keeper.kill(self._spec.id)
+
+    def note(self, text: str) -> None:
+        """A line in its log that is the runtime's own."""
+        self._log.note(text)
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Called once when it has ended."""
+        self._ending.add_done_callback(lambda task: callback())
+
+    @property
+    def _ending(self) -> asyncio.Task[Exit]:
         assert self._end is not None
-        self._end.add_done_callback(lambda task: callback())
+        return self._end
 
     def _capture(self, stream: Stream) -> int:
         """The writing end of a pipe whose content goes to the log."""
@@ -110,12 +158,15 @@ class ProcessContainer:
     def _read(self, file: int, stream: Stream) -> None:
         try:
             data = os.read(file, 65536)
+            if data:
+                self._log.feed(stream, data)
+                return
         except BlockingIOError:
             return
-        if data:
-            self._log.feed(stream, data)
-        else:
-            self._close_output(file)
+        except OSError:
+            # A full disk must not stop the container: from here on its output is lost, which is said.
+            _log.exception("the output of %s cannot be kept any more", self._spec.id)
+        self._close_output(file)
 
     def _close_output(self, file: int) -> None:
         asyncio.get_running_loop().remove_reader(file)
@@ -124,13 +175,22 @@ class ProcessContainer:
         if not self._outputs:
             self._drained.set()
 
-    async def _until_end(self, started: Started) -> Exit:
-        code = await started.code
+    async def _until_end(self, child: Started) -> Exit:
+        code = await child.code
         finished = self._clock.now()
         # All its processes are dead, so the pipes end as soon as they have been read.
-        await self._drained.wait()
+        try:
+            await asyncio.wait_for(self._drained.wait(), _LAST_OUTPUT_S)
+        except TimeoutError:
+            _log.warning("a process that container %s left behind still holds its output", self._spec.id)
         self._release()
-        return Exit(code=code, reason="Completed" if code == 0 else "Error", started=self._started, finished=finished)
+        self._over_limit |= self._group is not None and self._group.ran_out_of_memory()
+        if self._group is not None:
+            self._group.remove()
+        # Logs stay; what the container wrote elsewhere ends with it.
+        await asyncio.to_thread(filesystem.remove_layer, self._spec.directory)
+        reason = "Completed" if code == 0 else "OOMKilled" if self._over_limit and code == 137 else "Error"
+        return Exit(code=code, reason=reason, started=self._started, finished=finished)
 
     def _release(self) -> None:
         for file in list(self._outputs):
@@ -141,15 +201,7 @@ class ProcessContainer:
 def command_line(spec: ContainerSpec) -> tuple[str, ...]:
     """What is executed. Raises ``StartError`` when neither the image nor the spec says."""
     image = spec.image
-    argv = spec.command or (*image.entrypoint, *(spec.arguments or image.command))
-    if spec.command:
-        argv = (*spec.command, *spec.arguments)
+    argv = (*spec.command, *spec.arguments) if spec.command else (*image.entrypoint, *(spec.arguments or image.command))
     if not argv:
         raise StartError(f"image {image.reference!r} has neither an entry point nor a command, and none was given")
     return argv
-
-
-def environment(spec: ContainerSpec) -> dict[str, str]:
-    """The whole environment: nothing of the emulators' own is in it."""
-    base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-    return {**base, **spec.image.environment, **spec.environment, "WINDTUNNEL_ADDRESS": spec.address}

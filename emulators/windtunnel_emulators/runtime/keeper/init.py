@@ -11,68 +11,54 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.runtime.keeper import kernel, processes
+from windtunnel_emulators.runtime.keeper import kernel, processes, root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType
 
-KILL_ALL = signal.SIGUSR2 if not hasattr(signal, "SIGRTMIN") else signal.SIGRTMIN + 3
+    from windtunnel_emulators.runtime.keeper.job import Job
+
+KILL_ALL = signal.SIGRTMIN + 3 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Sent to an init to have all its processes killed."""
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 CANNOT_START = 127
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-class Command:
-    """What to execute: arguments, environment, folder, and the three standard files."""
-
-    def __init__(
-        self, argv: list[str], environment: dict[str, str], folder: str, files: tuple[int, int, int], *, terminal: bool
-    ) -> None:
-        self.argv = argv
-        self.environment = environment
-        self.folder = folder
-        self.files = files
-        self.terminal = terminal
-
-
-def run(command: Command, report: int, *, prepare: Callable[[], None], contained: bool) -> None:
+def run(job: Job, report: int) -> None:
     """In a fork of the keeper; never returns. ``report`` is a pipe: a sentence when the command cannot be started,
-    nothing (and closed) when it runs. ``contained`` says that a process namespace ends all descendants."""
+    nothing (and closed) when it runs."""
     code = CANNOT_START
     try:
-        kernel.die_with_parent(signal.SIGKILL if contained else KILL_ALL)
+        kernel.die_with_parent(KILL_ALL if job.sweeps else signal.SIGKILL)
         kernel.adopt_orphans()
-        prepare()
-        code = _supervise(command, report, contained=contained)
+        code = _supervise(job, report)
     except OSError as problem:
         _say(report, problem.strerror or str(problem))
     finally:
         os._exit(code)
 
 
-def _supervise(command: Command, report: int, *, contained: bool) -> int:
+def _supervise(job: Job, report: int) -> int:
     # Signals wait until the child is known and the handlers stand.
     ours = {*_FORWARDED, KILL_ALL}
     signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+    job.prepare()
     child = os.fork()
     if child == 0:
         try:
-            _execute(command, ours)
+            _execute(job, ours)
         except OSError as problem:
-            _say(report, _why(command, problem))
+            _say(report, _why(job, problem))
         finally:
             os._exit(CANNOT_START)
     os.close(report)
-    for file in {*command.files}:
-        os.close(file)
+    job.close_files()
 
     def forward(number: int, frame: FrameType | None) -> None:
         processes.kill(child, number)
 
     def kill_all(number: int, frame: FrameType | None) -> None:
-        if not contained:
-            _kill_rest(child)
+        _kill_rest(job, child)
         os._exit(128 + signal.SIGKILL)
 
     for number in _FORWARDED:
@@ -83,47 +69,52 @@ def _supervise(command: Command, report: int, *, contained: bool) -> int:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
             break
-    if not contained:
-        _kill_rest(child)
+    if job.sweeps:
+        _kill_rest(job, child)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _kill_rest(child: int) -> None:
-    if kernel.linux:
+def _kill_rest(job: Job, child: int) -> None:
+    if job.sweeps and kernel.linux:
         processes.kill_below(os.getpid())
-    else:
-        try:
-            os.killpg(child, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return
+        return
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
 
 
-def _execute(command: Command, blocked: set[signal.Signals | int]) -> None:
+def _execute(job: Job, blocked: set[signal.Signals | int]) -> None:
     kernel.die_with_parent(signal.SIGKILL)
+    for group in job.groups:
+        # 0 is the process that writes.
+        os.write(group, b"0")
     os.setsid()
     for number in (*_FORWARDED, KILL_ALL, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-    if command.terminal:
+    if job.terminal is not None:
         import fcntl
         import termios
 
-        fcntl.ioctl(command.files[0], termios.TIOCSCTTY, 0)
-    safe = [os.dup(file) if file < 3 else file for file in command.files]
-    for target, file in enumerate(safe):
+        fcntl.ioctl(job.files[0], termios.TIOCSCTTY, 0)
+    # Copies first, as a file may have the number that another is to get. Python's dup2 makes them inheritable.
+    for target, file in enumerate([os.dup(file) for file in job.files]):
         os.dup2(file, target)
-    os.chdir(command.folder)
-    os.execvpe(command.argv[0], command.argv, command.environment)  # noqa: S606  # what a container is
+    os.chdir(job.folder)
+    if job.contained:
+        root.give_up_capabilities()
+    os.execvpe(job.argv[0], job.argv, job.environment)  # noqa: S606  # what a container is
 
 
-def _why(command: Command, problem: OSError) -> str:
-    name = command.argv[0]
-    if problem.errno == errno.ENOENT and problem.filename == command.folder:
-        return f"the working directory {command.folder!r} does not exist in the image"
+def _why(job: Job, problem: OSError) -> str:
+    name = job.argv[0]
+    if problem.filename == job.folder:
+        return f"the working directory {job.folder!r} cannot be entered: {problem.strerror}"
     if problem.errno == errno.ENOENT and "/" not in name:
-        return f"exec: {name!r}: executable file not found in $PATH ({command.environment.get('PATH', '')})"
+        return f"exec: {name!r}: executable file not found in $PATH ({job.environment.get('PATH', '')})"
     if problem.errno == errno.ENOENT:
-        return f"exec: {name!r}: no such file or directory (nor its interpreter)"
+        return f"exec: {name!r}: no such file or directory (it, or the interpreter it names)"
     return f"exec: {name!r}: {problem.strerror}"
 
 

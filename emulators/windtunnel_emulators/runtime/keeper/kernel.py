@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 
 CLONE_NEWNS = 0x00020000
@@ -26,6 +27,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_CLONE3 = 435
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -33,6 +35,8 @@ _MOUNT_ATTR_RDONLY = 0x1
 
 linux = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True)
+_python = ctypes.PyDLL(None, use_errno=True)
+"""The same, but Python's lock is held during the call: a fork must not happen while it is let go."""
 
 
 def die_with_parent(number: int) -> None:
@@ -54,6 +58,21 @@ def drop_capability(number: int) -> bool:
 
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
+
+
+def fork_into(flags: int) -> int:
+    """``os.fork``, the child in new namespaces; only for a process with one thread.
+
+    ``unshare`` before a fork would do for root, but in a user namespace nothing leads back from it (setns to the own
+    process namespace asks for rights where that came from).
+    """
+    arguments = (ctypes.c_uint64 * 8)(flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(arguments))
+    pid = int(_python.syscall(ctypes.c_long(_SYS_CLONE3), ctypes.byref(arguments), size))
+    if pid < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"clone3: {os.strerror(number)}")
+    return pid
 
 
 def enter(namespace: int, kind: int = 0) -> None:
@@ -89,6 +108,12 @@ def make_read_only(target: str) -> None:
         ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
     _check(result, f"read-only mount at {target}")
+
+
+def set_host_name(name: str) -> None:
+    """In this process's namespace."""
+    data = name.encode()
+    _check(_libc.sethostname(data, ctypes.c_size_t(len(data))), "sethostname")
 
 
 def pivot_root(new: str, old: str) -> None:

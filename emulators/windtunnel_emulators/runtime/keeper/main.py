@@ -8,7 +8,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.runtime.keeper import init, kernel, processes, protocol
+from windtunnel_emulators.runtime.keeper import init, kernel, privileges, processes, protocol
+from windtunnel_emulators.runtime.keeper.job import Job
 
 if TYPE_CHECKING:
     from windtunnel_emulators.runtime.keeper.protocol import Message
@@ -29,6 +30,12 @@ class Child:
         self.contained = contained
         self.complaint = bytearray()
 
+    @property
+    def killer(self) -> int:
+        """The signal to its init that ends all its processes."""
+        first_of_namespace = self.contained and self.name == self.container
+        return signal.SIGKILL if first_of_namespace else init.KILL_ALL
+
 
 class Keeper:
     """All children of one emulators process."""
@@ -37,6 +44,7 @@ class Keeper:
         self._channel = channel
         self._frames = protocol.Frames()
         self._children: dict[int, Child] = {}
+        self._user_namespace = privileges.become_able()
 
     def serve(self) -> None:
         """Until the channel closes."""
@@ -94,21 +102,20 @@ class Keeper:
 
     def _fork(self, name: str, message: Message, files: list[int]) -> None:
         container = protocol.text(message.get("container")) or name
-        command = init.Command(
-            protocol.texts(message.get("argv")),
-            protocol.pairs(message.get("environment")),
-            protocol.text(message.get("folder")),
-            (files[0], files[1], files[2]),
-            terminal=bool(message.get("terminal")),
-        )
+        home = next((child for child in self._children.values() if child.name == container), None)
+        if container != name and home is None:
+            raise OSError(f"container {container} does not run")
+        inside = home.pid if home is not None and home.contained else None
+        job = Job(message, files, inside, user_namespace=self._user_namespace)
         read, write = os.pipe()
-        pid = os.fork()
+        pid = kernel.fork_into(kernel.CLONE_NEWPID) if job.begins_namespace else os.fork()
         if pid == 0:
-            os.close(read)
             signal.set_wakeup_fd(-1)
-            init.run(command, write, prepare=lambda: None, contained=False)
+            self._channel.close()
+            os.close(read)
+            init.run(job, write)
         os.close(write)
-        self._children[pid] = Child(name, container, pid, read, contained=False)
+        self._children[pid] = Child(name, container, pid, read, contained=job.contained)
 
     def _read_report(self, child: Child) -> None:
         data = os.read(child.report, 4096)
@@ -147,11 +154,11 @@ class Keeper:
 
     def _kill(self, name: str) -> None:
         for child in self._of(name):
-            processes.kill(child.pid, signal.SIGKILL if child.contained else init.KILL_ALL)
+            processes.kill(child.pid, child.killer)
 
     def _kill_all(self) -> None:
         for child in self._children.values():
-            processes.kill(child.pid, signal.SIGKILL if child.contained else init.KILL_ALL)
+            processes.kill(child.pid, child.killer)
         processes.wait_for_children(2.0)
         # An init that was itself killed has left its orphans to this process.
         processes.kill_below(os.getpid())
@@ -166,5 +173,9 @@ class Keeper:
 
 def main() -> None:
     """The channel is standard input."""
-    channel = socket.socket(fileno=0)
+    # Not as standard input, which the children would inherit.
+    channel = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
     Keeper(channel).serve()

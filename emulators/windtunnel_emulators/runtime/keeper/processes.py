@@ -33,20 +33,47 @@ def all_pids() -> list[int]:
         return []
 
 
-def descendants(root: int) -> list[int]:
-    """All that descend from a process, itself not included."""
-    children: dict[int, list[int]] = {}
-    for pid in all_pids():
-        stat = stat_of(pid)
-        if stat is not None:
-            children.setdefault(stat[0], []).append(pid)
-    found: list[int] = []
-    waiting = [root]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+class Tree:
+    """Who descends from whom, at one moment."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, list[int]] = {}
+        for pid in all_pids():
+            stat = stat_of(pid)
+            if stat is not None:
+                self._children.setdefault(stat[0], []).append(pid)
+
+    def below(self, root: int) -> list[int]:
+        """All that descend from a process, itself not included."""
+        found: list[int] = []
+        waiting = [root]
+        while waiting:
+            children = self._children.get(waiting.pop(), [])
+            found += children
+            waiting += children
+        return found
+
+
+def own_memory(pid: int) -> int:
+    """Bytes that a process has in memory, what it shares with others counted in part; 0 when it has ended."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return 0
+    return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Used by a process and by those of its children that have ended; 0 when it has ended itself."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def kill(pid: int, number: int) -> bool:
@@ -62,13 +89,18 @@ def kill_below(root: int, limit_s: float = 5.0) -> bool:
     """Kill all descendants of a process, also those that appear meanwhile; False when some outlived the limit."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
-        found = descendants(root)
+        found = Tree().below(root)
         if not found:
             return True
         for pid in found:
             kill(pid, signal.SIGKILL)
         time.sleep(0.002)
     return False
+
+
+def pause(seconds: float) -> None:
+    """For loops that wait for processes to end."""
+    time.sleep(seconds)
 
 
 def wait_for_children(limit_s: float) -> None:
