@@ -1,0 +1,52 @@
+"""Every contract, as pytest collects it: ``from windtunnel_contracts.all import *``.
+
+Override one test in a subclass of the contract to state a difference, with its reason in sight.
+"""
+
+from __future__ import annotations
+
+from windtunnel_contracts.authentication import AuthenticationContract
+from windtunnel_contracts.capacity import CapacityContract
+from windtunnel_contracts.deployment import DeploymentContract
+from windtunnel_contracts.logs import LogsContract
+from windtunnel_contracts.scoring import ScoringContract
+from windtunnel_contracts.updates import UpdateContract
+from windtunnel_contracts.withheld import WithheldContract
+
+__all__ = [
+    "TestAuthentication",
+    "TestCapacity",
+    "TestDeployment",
+    "TestLogs",
+    "TestScoring",
+    "TestUpdates",
+    "TestWithheld",
+]
+
+
+class TestAuthentication(AuthenticationContract):
+    """Row 6."""
+
+
+class TestCapacity(CapacityContract):
+    """Row 10."""
+
+
+class TestDeployment(DeploymentContract):
+    """Rows 1, 3 and 4."""
+
+
+class TestLogs(LogsContract):
+    """Row 13."""
+
+
+class TestScoring(ScoringContract):
+    """Rows 5, 8 and 12."""
+
+
+class TestUpdates(UpdateContract):
+    """Row 14."""
+
+
+class TestWithheld(WithheldContract):
+    """What is not offered is refused."""

@@ -1,0 +1,62 @@
+"""Key authentication: off unless asked for, two keys, regenerated one at a time. Row 6."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from windtunnel.errors import InvalidSpec
+from windtunnel.interface import Capability, KeyName
+
+if TYPE_CHECKING:
+    from windtunnel_contracts.digits import Digits
+    from windtunnel_contracts.place import Place
+
+
+class AuthenticationContract:
+    """Who may ask for a prediction."""
+
+    @pytest.mark.requires(Capability.KEYS)
+    def test_authentication_is_off_by_default(self, place: Place, digits: Digits) -> None:
+        if place.authenticates_by_default:
+            pytest.skip(f"{place.target}: authentication is on by default, as on Azure")
+        with place.shared(digits.model) as service:
+            assert service.deployment.auth_enabled is False
+            assert service.request("POST", "/score", json=digits.request(1)).status_code == 200
+            with pytest.raises(InvalidSpec):
+                place.backend.keys(place.target, service.deployment.name)
+
+    @pytest.mark.requires(Capability.KEYS)
+    def test_keys_are_asked_for_and_either_is_valid(self, place: Place, digits: Digits) -> None:
+        with place.shared(digits.model, auth_enabled=True) as service:
+            keys = place.backend.keys(place.target, service.deployment.name)
+            assert keys.primary != keys.secondary
+            assert service.deployment.auth_enabled is True
+            body = digits.request(1)
+            assert service.request("POST", "/score", json=body).status_code == 401
+            for key in (keys.primary, keys.secondary):
+                assert service.request("POST", "/score", json=body, key=key).status_code == 200
+            for wrong in ("", "x" * len(keys.primary), keys.primary[:-1], keys.primary + "x"):
+                assert service.request("POST", "/score", json=body, key=wrong).status_code == 401
+            assert service.request("GET", "/").status_code == 200
+
+    @pytest.mark.requires(Capability.KEYS)
+    @pytest.mark.parametrize("which", list(KeyName))
+    def test_a_regenerated_key_replaces_the_old_one_and_leaves_the_other(
+        self, place: Place, digits: Digits, which: KeyName
+    ) -> None:
+        with place.shared(digits.model, auth_enabled=True) as service:
+            name, body = service.deployment.name, digits.request(1)
+            before = place.backend.keys(place.target, name)
+            after = place.backend.regenerate_key(place.target, name, which).result(place.patience_s)
+            service.wait_until_healthy()
+            primary = which is KeyName.PRIMARY
+            old, new = (before.primary, after.primary) if primary else (before.secondary, after.secondary)
+            kept, same = (before.secondary, after.secondary) if primary else (before.primary, after.primary)
+            assert new != old
+            assert same == kept
+            assert service.request("POST", "/score", json=body, key=new).status_code == 200
+            assert service.request("POST", "/score", json=body, key=kept).status_code == 200
+            assert service.request("POST", "/score", json=body, key=old).status_code == 401
+            assert place.backend.keys(place.target, name) == after
