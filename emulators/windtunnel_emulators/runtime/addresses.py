@@ -26,10 +26,12 @@ class Addresses:
             self._distinct = _can_bind(_text(_FIRST))
         return self._distinct
 
-    def allocate(self, owner: str) -> str:
+    def allocate(self, owner: str, preferred: str | None = None) -> str:
+        """``preferred`` when it is one of ours and free: what an owner had before a restart."""
         known = self._of_owner.get(owner)
         if known is None:
-            known = self._of_owner[owner] = self._free() if self.distinct else ONLY
+            known = preferred if preferred is not None and self._is_free(preferred) else self._free()
+            self._of_owner[owner] = known
             self._used.add(known)
         return known
 
@@ -39,12 +41,25 @@ class Addresses:
         if address is not None:
             self._used.discard(address)
 
+    def _is_free(self, address: str) -> bool:
+        return self.distinct and _is_ours(address) and address not in self._used
+
     def _free(self) -> str:
+        if not self.distinct:
+            return ONLY
         for number in range(_FIRST, _FIRST + _COUNT):
             address = _text(number)
             if number & 0xFF not in (0, 0xFF) and address not in self._used:
                 return address
         return ONLY
+
+
+def _is_ours(address: str) -> bool:
+    try:
+        number = int.from_bytes(socket.inet_aton(address), "big")
+    except OSError:
+        return False
+    return _FIRST <= number < _FIRST + _COUNT
 
 
 def _text(number: int) -> str:

@@ -66,6 +66,7 @@ class ContainerGroup:
         self._on_change = on_change
         self._lock = asyncio.Lock()
         self._address: str | None = None
+        self._preferred: str | None = None
         self._stopped = False
         self._refused: str | None = None
         self._announced = False
@@ -122,6 +123,7 @@ class ContainerGroup:
             if known is not None:
                 member.restore(known, interrupted=INTERRUPTED)
         self._refused = status.refused
+        self._preferred = status.address
         self._stopped = status.state is GroupState.STOPPED
         if not status.finished:
             self._begin()
@@ -149,11 +151,12 @@ class ContainerGroup:
                     member.waits("ContainerCreating")
             self._begin()
 
-    async def close(self) -> None:
-        """End the containers without a change of status, as the emulators end: ``restore`` carries on from there."""
+    async def close(self, grace_s: float = 0.0) -> None:
+        """End the containers without a change of status, keeping the address, as the emulators end: ``restore`` (or
+        another group of the same owner) carries on from there."""
         async with self._lock:
             self._on_change = _nobody
-            await self._halt(0)
+            await self._halt(grace_s)
 
     async def remove(self, grace_s: float = 0.0) -> None:
         """End everything, give up the address and delete the folder; safe to call twice."""
@@ -209,7 +212,7 @@ class ContainerGroup:
         plan = self.plan
         self._stopped = False
         self._refused = None
-        self._address = self._runtime.allocate_address(plan.owner)
+        self._address = self._runtime.allocate_address(plan.owner, self._preferred)
         around = Surroundings(
             runtime=self._runtime,
             clock=self._clock,

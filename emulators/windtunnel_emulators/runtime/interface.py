@@ -189,8 +189,11 @@ class Runtime(Protocol):
         """Raises ``StartError``."""
         ...
 
-    def allocate_address(self, owner: str) -> str:
-        """A loopback address for a group, always the same for the same owner as long as it is not released."""
+    def allocate_address(self, owner: str, preferred: str | None = None) -> str:
+        """A loopback address for a group, always the same for the same owner as long as it is not released.
+
+        ``preferred`` is what the owner had before the emulators were restarted: it gets that again when it is free.
+        """
         ...
 
     def release_address(self, owner: str) -> None: ...

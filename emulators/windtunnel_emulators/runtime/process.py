@@ -142,8 +142,8 @@ class ProcessRuntime:
             container.note(sentence)
         return container
 
-    def allocate_address(self, owner: str) -> str:
-        return self._addresses.allocate(owner)
+    def allocate_address(self, owner: str, preferred: str | None = None) -> str:
+        return self._addresses.allocate(owner, preferred)
 
     def release_address(self, owner: str) -> None:
         self._addresses.release(owner)
