@@ -1,0 +1,156 @@
+"""From a stored container group to the plan that the supervisor of containers carries out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.runtime.interface import Credentials, Mount
+from windtunnel_emulators.runtime.plan import (
+    ContainerPlan,
+    ExecAction,
+    GroupPlan,
+    HttpAction,
+    Probe,
+    RestartPolicy,
+)
+
+from .validation.mounts import mount_point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from . import container_bodies as bodies
+    from .bodies import GroupProperties, Volume
+    from .stored import Secrets
+
+PULL_ATTEMPTS = 3
+_GB = 1024**3
+
+
+def group_plan(
+    properties: GroupProperties,
+    secrets: Secrets,
+    *,
+    owner: str,
+    folders: Mapping[str, Path],
+    grace_s: float,
+) -> GroupPlan:
+    """The plan. ``folders`` has the folder of each volume by its name."""
+    read_only = {volume.name or "": _is_read_only(volume) for volume in properties.volumes or []}
+
+    def mounts(wanted: Iterable[bodies.VolumeMount]) -> tuple[Mount, ...]:
+        return tuple(
+            Mount(
+                source=folders[mount.name or ""],
+                target=mount_point(mount.mount_path or ""),
+                read_only=bool(mount.read_only) or read_only[mount.name or ""],
+            )
+            for mount in wanted
+        )
+
+    containers = tuple(
+        ContainerPlan(
+            name=container.name or "",
+            image=own.image or "",
+            command=tuple(own.command or ()),
+            environment=_environment(container.name or "", own.environment_variables or [], secrets),
+            ports=tuple(port.port or 0 for port in own.ports or []),
+            cpu=_amount(own.resources, "cpu"),
+            memory_bytes=_bytes(_amount(own.resources, "memory_in_gb")),
+            mounts=mounts(own.volume_mounts or []),
+            liveness=_probe(own.liveness_probe),
+            readiness=_probe(own.readiness_probe),
+        )
+        for container in properties.containers or []
+        if (own := container.properties) is not None
+    )
+    inits = tuple(
+        ContainerPlan(
+            name=init.name or "",
+            image=inner.image or "",
+            command=tuple(inner.command or ()),
+            environment=_environment(init.name or "", inner.environment_variables or [], secrets),
+            mounts=mounts(inner.volume_mounts or []),
+        )
+        for init in properties.init_containers or []
+        if (inner := init.properties) is not None
+    )
+    return GroupPlan(
+        owner=owner,
+        containers=containers,
+        init_containers=inits,
+        restart_policy=RestartPolicy(properties.restart_policy or "Always"),
+        credentials=credentials(properties, secrets),
+        pull_attempts=PULL_ATTEMPTS,
+        grace_s=grace_s,
+    )
+
+
+def credentials(properties: GroupProperties, secrets: Secrets) -> tuple[Credentials, ...]:
+    """What images are pulled with."""
+    return tuple(
+        Credentials(
+            server=given.server or "",
+            username=given.username or "",
+            password=secrets.registries[given.server or ""],
+        )
+        for given in properties.image_registry_credentials or []
+        if (given.server or "") in secrets.registries
+    )
+
+
+def _environment(container: str, variables: Iterable[bodies.EnvironmentVariable], secrets: Secrets) -> dict[str, str]:
+    secure = secrets.environment.get(container, {})
+    return {
+        variable.name or "": secure.get(variable.name or "", "") if variable.value is None else variable.value
+        for variable in variables
+    }
+
+
+def _amount(resources: bodies.Resources | None, field: str) -> float | None:
+    """The limit; without one the request, as the service has it."""
+    for amounts in (resources.limits, resources.requests) if resources else ():
+        value: float | None = getattr(amounts, field, None)
+        if value is not None:
+            return value
+    return None
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * _GB)
+
+
+def _is_read_only(volume: Volume) -> bool:
+    return volume.secret is not None
+
+
+def _probe(probe: bodies.Probe | None) -> Probe | None:
+    if probe is None:
+        return None
+    action: ExecAction | HttpAction
+    if probe.exec is not None:
+        action = ExecAction(command=tuple(probe.exec.command or ()))
+    elif probe.http_get is not None:
+        request = probe.http_get
+        path = request.path or "/"
+        action = HttpAction(
+            port=request.port or 0,
+            path=path if path.startswith("/") else f"/{path}",
+            scheme=request.scheme or "http",
+            headers=tuple((header.name or "", header.value or "") for header in request.http_headers or []),
+        )
+    else:
+        return None
+    given = {
+        "initial_delay_s": probe.initial_delay_seconds,
+        "period_s": probe.period_seconds,
+        "timeout_s": probe.timeout_seconds,
+    }
+    defaults = Probe(action=action)
+    return Probe(
+        action=action,
+        **{name: float(value) for name, value in given.items() if value is not None},
+        success_threshold=probe.success_threshold or defaults.success_threshold,
+        failure_threshold=probe.failure_threshold or defaults.failure_threshold,
+    )
