@@ -1,0 +1,1 @@
+"""A user's score.py: ``init()`` once, ``run()`` for each request."""
