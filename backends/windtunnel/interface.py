@@ -199,6 +199,11 @@ class Backend(ABC):
     def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
         """Make one from settings. Raises ``NotConfigured``, and ``MissingExtra`` for a package that is not there."""
 
+    @classmethod
+    def prepare(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> None:
+        """Make ready what ``connect`` needs on this machine; for most backends that is nothing."""
+        return
+
     @abstractmethod
     def deploy(self, spec: Spec) -> Operation[Deployment]:
         """Ends when the platform has taken the service in; it may still be ``Transitioning``.

@@ -54,7 +54,12 @@ class Record:
 class Records:
     """A folder of records, for one resource group of one cloud."""
 
-    def __init__(self, folder: Path, *, cloud: str, subscription: str, group: str) -> None:
+    def __init__(self, folder: Path | None, *, cloud: str, subscription: str, group: str) -> None:
+        """``folder`` None keeps nothing: what is saved is forgotten with this object."""
+        self._memory: dict[str, Record] = {}
+        if folder is None:
+            self._folder = None
+            return
         # A URL is no folder name; its digest is one, and the host keeps it readable.
         host = cloud.split("//")[-1].replace(":", "_")
         key = hashlib.sha256(f"{cloud}|{subscription}|{group}".lower().encode()).hexdigest()[:12]
@@ -62,7 +67,9 @@ class Records:
 
     def load(self, target: Target, name: str) -> Record | None:
         """None when this machine knows nothing of the service. Raises ``WindtunnelError`` for a damaged file."""
-        path = self._path(target, name)
+        if self._folder is None:
+            return self._memory.get(f"{target}-{name}")
+        path = self._folder / f"{target}-{name}.json"
         try:
             content = json.loads(path.read_text("utf-8"))
             return _record(content)
@@ -76,6 +83,9 @@ class Records:
 
     def save(self, target: Target, name: str, record: Record) -> None:
         """Written whole or not at all, and for the owner's eyes only."""
+        if self._folder is None:
+            self._memory[f"{target}-{name}"] = record
+            return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         content: JsonObject = {"spec": record.spec, "contextDigest": record.context_digest, "image": record.image}
         if record.keys is not None:
@@ -87,7 +97,7 @@ class Records:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=1)
-            Path(temporary).replace(self._path(target, name))
+            Path(temporary).replace(self._folder / f"{target}-{name}.json")
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 Path(temporary).unlink()
@@ -95,10 +105,10 @@ class Records:
 
     def remove(self, target: Target, name: str) -> None:
         """Safe when there is none."""
-        self._path(target, name).unlink(missing_ok=True)
-
-    def _path(self, target: Target, name: str) -> Path:
-        return self._folder / f"{target}-{name}.json"
+        if self._folder is None:
+            self._memory.pop(f"{target}-{name}", None)
+        else:
+            (self._folder / f"{target}-{name}.json").unlink(missing_ok=True)
 
 
 def _record(content: Json) -> Record:

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+RESERVED_ENVIRONMENT = frozenset(
+    {
+        "SERVICE_NAME",
+        "AML_APP_ROOT",
+        "AZUREML_MODEL_DIR",
+        *(
+            f"WINDTUNNEL_{name}"
+            for name in (
+                "ADDRESS",
+                "PORT",
+                "FRONTEND_PORT",
+                "UPSTREAM_PORT",
+                "PRIMARY_KEY",
+                "SECONDARY_KEY",
+                "TLS_CERT",
+                "TLS_KEY",
+            )
+        ),
+    }
+)
+"""Variables of the containers that users do not set."""
 
 
 class Target(StrEnum):
@@ -177,5 +198,5 @@ def _check_tags(tags: Mapping[str, str]) -> None:
 def _check_environment(environment: Mapping[str, str]) -> None:
     for name in environment:
         names.check_environment(name)
-        if name.startswith("WINDTUNNEL_"):
-            raise InvalidSpec(f"the environment variable {name!r} is reserved: WINDTUNNEL_* is Windtunnel's own")
+        if name in RESERVED_ENVIRONMENT:
+            raise InvalidSpec(f"the environment variable {name!r} is reserved: Windtunnel sets it itself")

@@ -29,8 +29,6 @@ HTTP_PORT, HTTPS_PORT = 8080, 8443
 FRONTEND_CPU, FRONTEND_MEMORY_GB = 0.1, 0.3
 PRIMARY_KEY, SECONDARY_KEY = "WINDTUNNEL_PRIMARY_KEY", "WINDTUNNEL_SECONDARY_KEY"
 TLS_CERT, TLS_KEY = "WINDTUNNEL_TLS_CERT", "WINDTUNNEL_TLS_KEY"
-OWN_ENVIRONMENT = frozenset({"SERVICE_NAME"})
-"""What the scoring container is given besides the user's variables."""
 
 TAG = "windtunnel-"
 TAG_TARGET, TAG_OWNER, TAG_EXPIRES = f"{TAG}target", f"{TAG}owner", f"{TAG}expires"

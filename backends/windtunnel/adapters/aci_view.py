@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from windtunnel.adapters.aci_desired import (
     FRONTEND,
-    OWN_ENVIRONMENT,
     PRIMARY_KEY,
     SCORING,
     TAG,
@@ -30,7 +29,7 @@ from windtunnel.adapters.aci_desired import (
 )
 from windtunnel.interface import Deployment, ServiceState
 from windtunnel.jsontypes import Json, JsonObject, as_list, as_object, as_str
-from windtunnel.spec import Target
+from windtunnel.spec import RESERVED_ENVIRONMENT, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,9 +160,7 @@ class View:
     def user_environment(self) -> dict[str, str]:
         """The variables that the user gave."""
         return {
-            name: value or ""
-            for name, value in self.scoring.environment.items()
-            if name not in OWN_ENVIRONMENT and not name.startswith("WINDTUNNEL_")
+            name: value or "" for name, value in self.scoring.environment.items() if name not in RESERVED_ENVIRONMENT
         }
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from windtunnel.adapters.aci import AciAdapter, needed
 from windtunnel.adapters.aci_work import Settings
 from windtunnel.adapters.clients import Clients
+from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.clouds import Cloud
 from windtunnel.errors import NotConfigured
 from windtunnel.interface import Backend, Capability, Offer
@@ -67,7 +68,14 @@ class AzureBackend(Backend):
         }
     )
 
-    def __init__(self, cloud: Cloud, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        profile: Profile,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        keep_records: bool = True,
+    ) -> None:
         subscription, group, location, registry = profile.require(
             "subscription", "resource_group", "location", "registry"
         )
@@ -85,14 +93,38 @@ class AzureBackend(Backend):
                 registry_identity=profile.text("registry_identity"),
                 python=profile.text("python"),
             ),
-            Records(profile.data_dir, cloud=cloud.resource_manager, subscription=subscription, group=group),
+            Records(
+                profile.data_dir if keep_records else None,
+                cloud=cloud.resource_manager,
+                subscription=subscription,
+                group=group,
+            ),
             InstalledRuntime(),
             progress or (lambda _: None),
         )
 
     @classmethod
     def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
-        return cls(Cloud.from_profile(profile), profile, progress=progress)
+        return cls(*cls.place(profile), progress=progress)
+
+    @classmethod
+    def place(cls, profile: Profile) -> tuple[Cloud, Profile]:
+        """Which cloud, and the profile with what the cloud itself adds to it. Raises ``NotConfigured``."""
+        return Cloud.from_profile(profile), profile
+
+    @classmethod
+    def rehearsal_place(cls, profile: Profile) -> tuple[Cloud, Profile]:
+        """As ``place``, where nothing has to be there."""
+        return cls.place(profile)
+
+    @classmethod
+    def rehearse(
+        cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None
+    ) -> tuple[Self, Rehearsal]:
+        """A backend that sends nothing, and what it would have sent. Raises ``NotConfigured``."""
+        rehearsal = Rehearsal()
+        cloud, profile = cls.rehearsal_place(profile)
+        return cls(rehearsal.stand_in(cloud), profile, progress=progress, keep_records=False), rehearsal
 
     def deploy(self, spec: Spec) -> Operation[Deployment]:
         self.require(spec.target, {Capability.PREDICT} | needed(spec))
