@@ -45,9 +45,11 @@ class Removed:
 class _RemovedRow(msgspec.Struct, array_like=True):
     id: str
     verb: str | None
-    document: msgspec.Raw | None
+    document: msgspec.Raw
+    """``null`` when the store still has the resource; msgspec reads no ``Raw | None``."""
 
 
+_NOTHING = msgspec.Raw(b"null")
 _removed = msgspec.json.Decoder(list[_RemovedRow])
 
 
@@ -163,7 +165,7 @@ def _removal(blob: bytes) -> tuple[Removed, ...]:
         Removed(
             id=resource_id(row.id),
             verb=row.verb,
-            resource=None if row.document is None else unpack(row.id, bytes(row.document)),
+            resource=None if row.document == _NOTHING else unpack(row.id, bytes(row.document)),
         )
         for row in _removed.decode(blob)
     )
