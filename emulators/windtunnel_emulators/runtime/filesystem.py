@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from windtunnel_emulators.images.interpreter import base_interpreter, find_program
 from windtunnel_emulators.runtime.interface import ContainerSpec, Image, StartError
 from windtunnel_emulators.runtime.roots import Roots, host_name
+from windtunnel_emulators.runtime.skeleton import Skeleton
 from windtunnel_emulators.runtime.translation import Translation, copy_image
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class SharedRoot:
         " rewritten; read-only mounts are not enforced"
     )
 
+    def __init__(self, folder: Path) -> None:
+        self._skeleton = Skeleton(folder)
+        self._skeleton.build()
+
     def surround(self, spec: ContainerSpec) -> Surroundings:
         root = spec.directory / "layer"
         try:
@@ -89,6 +94,8 @@ class SharedRoot:
             raise StartError(f"the image {spec.image.reference!r} could not be copied: {problem}") from problem
         translation = Translation(root, spec.mounts)
         environment = translation.environment(_environment(spec, home="/root"))
+        if spec.image.packages is None:
+            environment["PATH"] = _with_programs(environment["PATH"], self._skeleton.python / "bin")
         environment.setdefault("TMPDIR", str(root / "tmp"))
         folder = translation.folder(spec.working_directory or spec.image.working_directory or "/")
         return Surroundings(environment=environment, folder=folder, translation=translation)
@@ -97,10 +104,10 @@ class SharedRoot:
 async def choose(folder: Path, keeper: KeeperConnection, *, own_root: bool | None) -> FileSystem:
     """The best there is; ``own_root`` False takes the second even where the first works, True insists on the first."""
     if own_root is False:
-        return SharedRoot()
+        return await asyncio.to_thread(SharedRoot, folder / "skeleton")
     problems: list[str] = []
     for in_memory in (False, True):
-        roots = await asyncio.to_thread(Roots, folder / "base", in_memory=in_memory)
+        roots = await asyncio.to_thread(Roots, folder / "skeleton", in_memory=in_memory)
         file_system = OwnRoot(roots, in_memory=in_memory)
         problem = await _try(file_system, folder / "probe", keeper)
         if problem is None:
@@ -108,7 +115,7 @@ async def choose(folder: Path, keeper: KeeperConnection, *, own_root: bool | Non
         problems.append(problem)
     if own_root:
         raise StartError(f"containers cannot have a root of their own here: {'; '.join(problems)}")
-    return SharedRoot()
+    return await asyncio.to_thread(SharedRoot, folder / "skeleton")
 
 
 async def _try(file_system: FileSystem, folder: Path, keeper: KeeperConnection) -> str | None:
@@ -164,12 +171,12 @@ def _environment(spec: ContainerSpec, *, home: str) -> dict[str, str]:
     environment |= spec.environment
     environment["WINDTUNNEL_ADDRESS"] = spec.address
     if spec.image.packages is not None:
-        environment["PATH"] = _with_packages(environment["PATH"], str(spec.image.packages / "bin"))
+        environment["PATH"] = _with_programs(environment["PATH"], spec.image.packages / "bin")
     return environment
 
 
-def _with_packages(path: str, programs: str) -> str:
+def _with_programs(path: str, programs: Path) -> str:
     """The image's programs come before the machine's of the same name, and after what the image put in front."""
     entries = path.split(":")
     first = next((i for i, entry in enumerate(entries) if entry in _PATH.split(":")), len(entries))
-    return ":".join([*entries[:first], programs, *entries[first:]])
+    return ":".join([*entries[:first], str(programs), *entries[first:]])

@@ -20,11 +20,12 @@ _LOCAL = Path("/usr/local")
 
 
 class Roots:
-    """Makes plans; ``folder`` is where the layer that all roots share is kept."""
+    """Makes plans; ``folder`` is where what all roots share is kept."""
 
     def __init__(self, folder: Path, *, in_memory: bool) -> None:
         self._in_memory = in_memory
-        self._base = skeleton.build(folder)
+        self._skeleton = skeleton.Skeleton(folder)
+        self._skeleton.build()
         self._settings = skeleton.settings()
         self._interpreters = skeleton.interpreter_folders()
 
@@ -32,7 +33,7 @@ class Roots:
         """Raises ``StartError`` for a mount that is not there."""
         image = None if spec.image.root is None else Path(os.path.realpath(spec.image.root))
         folder = Path(os.path.realpath(spec.directory)) / "layer"
-        steps = [self._layers("/", folder, [*([image] if image else []), self._base])]
+        steps = [self._layers("/", folder, [*([image] if image else []), self._skeleton.base])]
         steps += _names(spec)
         steps += self._system(folder, image)
         steps += self._python(folder, image, spec.image.packages)
@@ -69,8 +70,8 @@ class Roots:
         if Path(os.path.realpath(sys.base_prefix)).is_relative_to(_LOCAL):
             return binds
         own = _own(image, "usr/local")
-        lower = [path for path in (own, packages) if path is not None]
-        local = self._layers(str(_LOCAL), folder / "usr-local", [*lower, self._base / skeleton.EMPTY])
+        lower = [*([own] if own is not None else []), self._skeleton.python if packages is None else packages]
+        local = self._layers(str(_LOCAL), folder / "usr-local", lower)
         return [local, *binds]
 
 

@@ -8,13 +8,13 @@ import os
 import shutil
 import site
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+from windtunnel_emulators.images import interpreter
 
 SYSTEM_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu")
 """Programs and libraries of the machine (the last two are where NixOS and Guix have them)."""
-
-EMPTY = "srv"
-"""A folder of the layer that has nothing in it."""
 
 _OWN_FOLDERS = ("dev", "etc", "home", "media", "mnt", "opt", "proc", "run", "srv", "sys", "var/lib", "var/log")
 _FREE_FOLDERS = ("tmp", "var/tmp", "run/lock")
@@ -47,28 +47,41 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 _GROUPS = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n"
 
 
-def build(folder: Path) -> Path:
-    """The lowest layer of every root, made anew at ``folder``."""
-    draft = folder.with_name(folder.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    for name in _OWN_FOLDERS:
-        (draft / name).mkdir(parents=True)
-    for name in _FREE_FOLDERS:
-        (draft / name).mkdir(parents=True)
-        (draft / name).chmod(0o1777)
-    (draft / "root").mkdir(mode=0o700)
-    (draft / "var/run").symlink_to("/run")
-    for name in SYSTEM_FOLDERS:
-        host = Path("/") / name
-        if host.is_symlink():
-            (draft / name).symlink_to(host.readlink())
-        elif host.is_dir():
-            (draft / name).mkdir()
-    (draft / "etc/passwd").write_text(_USERS)
-    (draft / "etc/group").write_text(_GROUPS)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
-    return folder
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """Made anew by each runtime, below ``folder``."""
+
+    folder: Path
+
+    @property
+    def base(self) -> Path:
+        """The lowest layer of every root."""
+        return self.folder / "base"
+
+    @property
+    def python(self) -> Path:
+        """A virtual environment without packages, for images that bring none of their own."""
+        return self.folder / "python"
+
+    def build(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        base = self.base
+        for name in _OWN_FOLDERS:
+            (base / name).mkdir(parents=True)
+        for name in _FREE_FOLDERS:
+            (base / name).mkdir(parents=True)
+            (base / name).chmod(0o1777)
+        (base / "root").mkdir(mode=0o700)
+        (base / "var/run").symlink_to("/run")
+        for name in SYSTEM_FOLDERS:
+            host = Path("/") / name
+            if host.is_symlink():
+                (base / name).symlink_to(host.readlink())
+            elif host.is_dir():
+                (base / name).mkdir()
+        (base / "etc/passwd").write_text(_USERS)
+        (base / "etc/group").write_text(_GROUPS)
+        interpreter.prepare(self.python)
 
 
 def settings() -> list[Path]:

@@ -53,7 +53,12 @@ class Translation:
         return tuple(self.text(argument) for argument in arguments)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        return {name: self.text(value) for name, value in environment.items()}
+        """Programs are looked for in the image's folders first, then in the machine's of the same name."""
+        translated = {name: self.text(value) for name, value in environment.items()}
+        if "PATH" in environment:
+            entries = [both for entry in environment["PATH"].split(":") for both in (self.text(entry), entry)]
+            translated["PATH"] = ":".join(dict.fromkeys(entries))
+        return translated
 
     def folder(self, path: str) -> str:
         """A working directory: ``/`` is the image's."""
