@@ -54,7 +54,15 @@ def main(folder: Path) -> None:
         raise SystemExit(f"package check: the wheel lacks {', '.join(missing)} (or their py.typed)")
     environment = folder / "empty"
     run("uv", "venv", "--quiet", "--python", sys.executable, environment)
-    run("uv", "pip", "install", "--quiet", "--python", environment / "bin" / "python", f"windtunnel[all] @ {wheel.as_uri()}")
+    run(
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        environment / "bin" / "python",
+        f"windtunnel[all] @ {wheel.as_uri()}",
+    )
     run(environment / "bin" / "python", "-W", "error::SyntaxWarning", "-c", IMPORT_ALL, *PACKAGES, cwd=folder)
     run(environment / "bin" / "windtunnel", "--version", cwd=folder)
 
