@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -44,15 +44,17 @@ async def respond_json(send: Send, status: int, body: Json, *, headers: RawHeade
     await respond(send, status, content, content_type=b"application/json; charset=utf-8", headers=headers)
 
 
-async def chunks(receive: Receive) -> bytes:
-    """One piece of the request's body as it comes; empty at its end. Raises ``ClientGone``."""
-    while True:
+async def chunks(receive: Receive) -> AsyncGenerator[bytes]:
+    """The pieces of the request's body as they come, none of them empty. Raises ``ClientGone``."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] != "http.request":
             raise ClientGone
         body: bytes = message.get("body", b"")
-        if body or not message.get("more_body", False):
-            return body
+        more = message.get("more_body", False)
+        if body:
+            yield body
 
 
 class ClientGone(Exception):

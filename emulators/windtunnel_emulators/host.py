@@ -1,0 +1,232 @@
+"""The process: puts the parts together, starts them in order, and stops them within seconds.
+
+Order of a start: state folder, store, certificates, ARM's kernel, the runtime, the services of all providers (each
+takes up what the store says is there), work that was in progress, the ports, and last the ready file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators import __version__
+from windtunnel_emulators.arm.app import Arm
+from windtunnel_emulators.arm.kernel import Kernel, build
+from windtunnel_emulators.clock import RealClock
+from windtunnel_emulators.discovery import discover
+from windtunnel_emulators.frontdoor import FrontDoor
+from windtunnel_emulators.identity.directory import Directory
+from windtunnel_emulators.identity.service import TokenService, owns
+from windtunnel_emulators.identity.tokens import Tokens
+from windtunnel_emulators.providers.resources import ENDPOINTS
+from windtunnel_emulators.server import ADDRESS, Listeners
+from windtunnel_emulators.state import Endpoints, Ready, State
+from windtunnel_emulators.store import Store
+from windtunnel_emulators.tls import CertificateAuthority
+from windtunnel_emulators.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from windtunnel_emulators.arm.provider import AnyProvider, Service
+    from windtunnel_emulators.asgi import ASGI
+    from windtunnel_emulators.clock import Pace
+    from windtunnel_emulators.runtime.interface import Runtime
+
+FRONT_DOOR = "front door"
+MANAGED_IDENTITY = "managed identity"
+
+_STOP_S = 1.0  # for each of: the services, the runtime
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    state_folder: Path | None
+    """None, with ``ephemeral``, for one that is removed at the end."""
+    ephemeral: bool
+    port: int
+    """Of the front door; 0 for its former one, or any that is free."""
+    pace: Pace
+    runtime: str
+    ready_file: Path | None
+    environment: Mapping[str, str]
+    """Of the process: where the public certificate authorities are."""
+
+
+class Host:
+    """The emulators, from start to stop."""
+
+    def __init__(self, options: Options, providers: Sequence[AnyProvider] | None = None) -> None:
+        """``providers`` None takes all that are installed."""
+        self._options = options
+        self._providers = providers
+        self._stack = contextlib.AsyncExitStack()
+        self._services: list[Service] = []
+
+    async def start(self) -> Ready:
+        """Start everything. Raises ``StateProblem``, ``StoreProblem``, ``PortTaken``, having undone what was done."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything, in the opposite order; what was acknowledged is in the store."""
+        await self._stack.aclose()
+
+    async def _start(self) -> Ready:
+        options = self._options
+        clock = RealClock()
+        state = State(options.state_folder, ephemeral=options.ephemeral)
+        self._stack.callback(state.close)
+        store = Store(state.store_file)
+        self._stack.callback(store.close)
+        authority = CertificateAuthority.load_or_create(
+            state.parts / "tls", now=clock.now(), environment=options.environment
+        )
+        credentials = state.credentials()
+        directory = Directory.of(
+            tenant=credentials.tenant,
+            subscription=credentials.subscription,
+            client_id=credentials.client_id,
+            client_secret=credentials.client_secret,
+        )
+        tokens = Tokens(folder=state.parts / "identity", clock=clock, directory=directory)
+        listeners = Listeners(store, authority.server_context())
+        kernel = build(
+            store=store,
+            clock=clock,
+            pace=options.pace,
+            tenant=credentials.tenant,
+            subscription=credentials.subscription,
+        )
+        world = _world(kernel, state, tokens, listeners, options.runtime)
+        routes = await self._start_services(kernel, world)
+        door = FrontDoor(
+            arm=Arm(kernel, tokens, ENDPOINTS),
+            identity=TokenService(directory=directory, tokens=tokens, store=store, clock=clock, pace=options.pace),
+            owned_by_identity=owns,
+            routes=routes,
+            control=_control,
+            health=lambda: {"status": "ok", "version": __version__, "pid": os.getpid()},
+            clock=clock,
+        )
+        self._stack.push_async_callback(listeners.close_all)
+        port = await listeners.open(FRONT_DOOR, door, port=options.port)
+        ready = _ready(state, authority, port, 0)
+        state.announce(ready, options.ready_file)
+        _log.info("ready at %s, state in %s", ready.endpoints.resource_manager, state.folder)
+        return ready
+
+    async def _start_services(self, kernel: Kernel, world: World) -> dict[str, ASGI]:
+        """Make and start every provider's service; returns the paths that they mount at the front door."""
+        self._stack.push_async_callback(self._limited, "the runtime", world.runtime.close)
+        await world.runtime.start_up()
+        routes: dict[str, ASGI] = {}
+        for provider in discover() if self._providers is None else self._providers:
+            service: Service = provider.service(world)
+            kernel.catalogue.add(provider, service)
+            self._services.append(service)
+            for word, app in getattr(service, "routes", {}).items():
+                if word in routes:
+                    raise ValueError(f"two providers mount {word} at the front door")
+                routes[word] = app
+        self._stack.push_async_callback(self._stop_services)
+        for service in self._services:
+            await service.start()
+        self._stack.push_async_callback(kernel.operations.stop)
+        kernel.operations.resume()
+        return routes
+
+    async def _stop_services(self) -> None:
+        await asyncio.gather(*(self._limited(type(s).__name__, s.stop) for s in self._services))
+
+    async def _limited(self, what: str, stop: Callable[[], Awaitable[None]]) -> None:
+        """Stop one part; what fails or hangs is logged and does not keep the others from stopping."""
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await stop()
+        except TimeoutError:
+            _log.error("%s did not stop within %.0f s", what, _STOP_S)
+        except Exception:
+            _log.exception("%s did not stop", what)
+
+
+def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, runtime: str) -> World:
+    from windtunnel_emulators.registry.content import Content
+
+    content = Content(kernel.store, state.parts / "registry", clock=kernel.clock)
+    return World(
+        store=kernel.store,
+        resources=kernel.resources,
+        clock=kernel.clock,
+        pace=kernel.pace,
+        folder=state.parts,
+        runtime=_runtime(runtime, kernel, state),
+        content=content,
+        tokens=tokens,
+        listeners=listeners,
+        tenant=kernel.tenant,
+        subscription=kernel.subscription,
+    )
+
+
+def _runtime(name: str, kernel: Kernel, state: State) -> Runtime:
+    from windtunnel_emulators.runtime.process import ProcessRuntime
+
+    return ProcessRuntime(state.parts / "runtime", kernel.clock)
+
+
+async def _control() -> ASGI:
+    raise NotImplementedError
+
+
+def _ready(state: State, authority: CertificateAuthority, port: int, managed_identity: int) -> Ready:
+    credentials = state.credentials()
+    base = f"https://localhost:{port}"
+    identity = f"http://{ADDRESS}:{managed_identity}"
+    bundle = str(authority.bundle_file)
+    return Ready(
+        pid=os.getpid(),
+        version=__version__,
+        endpoints=Endpoints(
+            resource_manager=base, authority=base, control=f"{base}/_windtunnel", managed_identity=identity
+        ),
+        environment={
+            "AZURE_TENANT_ID": credentials.tenant,
+            "AZURE_CLIENT_ID": credentials.client_id,
+            "AZURE_CLIENT_SECRET": credentials.client_secret,
+            "AZURE_SUBSCRIPTION_ID": credentials.subscription,
+            "AZURE_AUTHORITY_HOST": base,
+            "ARM_CLOUD_METADATA_URL": f"{base}/metadata/endpoints?api-version=2019-05-01",
+            "REQUESTS_CA_BUNDLE": bundle,
+            "SSL_CERT_FILE": bundle,
+            "AZURE_POD_IDENTITY_AUTHORITY_HOST": identity,
+            "WINDTUNNEL_STATE_DIR": str(state.folder),
+        },
+    )
+
+
+async def serve(options: Options) -> None:
+    """Run until SIGTERM or SIGINT. Raises what ``Host.start`` raises."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    host = Host(options)
+    await host.start()
+    try:
+        await ended.wait()
+        _log.info("stopping")
+    finally:
+        await host.stop()
