@@ -49,7 +49,7 @@ class TokenSigner(Protocol):
 class CallerCheck(Protocol):
     """Checks what Azure itself issued: an access token, or an application's secret."""
 
-    def caller(self, token: str) -> Caller | None: ...
+    def caller(self, token: str, *, arm: bool) -> Caller | None: ...
     def application(self, client_id: str, secret: str) -> Caller | None: ...
 
 
@@ -133,9 +133,9 @@ class Access:
         caller = self._callers.application(user, password)
         return None if caller is None else Grants(user=caller.object_id, everything=True)
 
-    def by_azure_token(self, token: str) -> Caller | None:
+    def by_azure_token(self, registry: Registry, token: str) -> Caller | None:
         """Who an access token of Azure stands for; None when it does not hold or is for something else."""
-        return self._callers.caller(token)
+        return self._callers.caller(token, arm=registry.arm_tokens)
 
     def issue_refresh(self, registry: Registry, user: str) -> str:
         """A refresh token for a caller that has shown who he is."""

@@ -75,6 +75,12 @@ class RegistryServer:
             registry = self._registries.get(key)
             if registry is None:
                 raise RegistryError(404, "NAME_UNKNOWN", "the registry is not there any more")
+            if not registry.reachable:
+                raise RegistryError(
+                    403,
+                    "DENIED",
+                    "client with IP '127.0.0.1' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.",
+                )
             return await self._route(registry, request)
         except RegistryError as error:
             return json_answer(error.status, error.body(), headers=error.headers)

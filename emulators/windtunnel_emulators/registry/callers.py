@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.arm.provider import Caller
 from windtunnel_emulators.identity.audiences import registry as registry_audiences
+from windtunnel_emulators.identity.audiences import resource_manager as arm_audiences
 from windtunnel_emulators.identity.tokens import InvalidToken
 from windtunnel_emulators.jsontypes import as_str
 
@@ -25,13 +26,16 @@ class AzureCallers:
         self._tokens = tokens
         self._directory = directory
 
-    def caller(self, token: str) -> Caller | None:
-        """Who an access token for a registry, or for ARM, stands for; None when it does not hold."""
+    def caller(self, token: str, *, arm: bool) -> Caller | None:
+        """Who an access token for a registry (or, with ``arm``, for ARM) stands for; None when it does not hold."""
         try:
             audience = as_str(self._tokens.read(token).get("aud"))
             # The token service gives out no loopback audience but its own front door's.
             own = audience if urlsplit(audience).hostname in _LOOPBACK else "https://localhost"
-            return self._tokens.verify(f"Bearer {token}", audiences=registry_audiences(own))
+            audiences = registry_audiences(own)
+            return self._tokens.verify(
+                f"Bearer {token}", audiences=audiences if arm else audiences - arm_audiences(own)
+            )
         except (InvalidToken, ArmError, ValueError):
             return None
 

@@ -254,6 +254,19 @@ class Content:
         self.blobs.sweep()
         return digests, tags
 
+    def untagged(self, registry: str, before: str) -> list[tuple[str, str]]:
+        """Repository and digest of manifests that nothing names, last changed before a time (as in rows)."""
+        rows = self.store.rows(
+            "SELECT repository, digest FROM registry_manifests m"
+            " WHERE registry = ?1 AND updated < ?2 AND subject IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.registry = ?1 AND t.repository = m.repository"
+            " AND t.digest = m.digest)"
+            " AND NOT EXISTS (SELECT 1 FROM registry_needs n WHERE n.registry = ?1 AND n.repository = m.repository"
+            " AND n.digest = m.digest)",
+            (registry, before),
+        )
+        return [(text(repository), text(digest)) for repository, digest in rows]
+
     def usage(self, registry: str) -> int:
         """Bytes that the registry's images take: each blob and manifest once."""
         row = self.store.row(

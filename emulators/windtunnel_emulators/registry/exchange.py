@@ -97,7 +97,7 @@ class Request:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes: nothing more is taken from the connection before a piece was dealt with."""
-        while piece := await chunks(self._receive):
+        async for piece in chunks(self._receive):
             yield piece
 
     async def body(self, limit: int, too_large: RegistryError) -> bytes:

@@ -56,7 +56,7 @@ class OAuthRoutes:
         tenant = form.get("tenant", "")
         if tenant and "-" in tenant and tenant.lower() != registry.tenant.lower():
             raise _unauthorized(f"tenant {tenant[:60]} is not the registry's")
-        caller = self._access.by_azure_token(form.get("access_token", ""))
+        caller = self._access.by_azure_token(registry, form.get("access_token", ""))
         if caller is None:
             raise _unauthorized("validating the access token failed: it is damaged, expired, or for something else")
         return json_answer(200, {"refresh_token": self._access.issue_refresh(registry, caller.object_id)})

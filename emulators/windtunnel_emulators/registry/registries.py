@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from windtunnel_emulators.jsontypes import as_str
+from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 
 if TYPE_CHECKING:
     from windtunnel_emulators.arm.ids import ResourceId
     from windtunnel_emulators.arm.provider import Resource
+    from windtunnel_emulators.jsontypes import JsonObject
 
 TYPE = "Microsoft.ContainerRegistry/registries"
 PUBLIC_SUFFIX = ".azurecr.io"
+_HERE = "127.0.0.1"
 
 
 class ResourceReader(Protocol):
@@ -35,6 +37,10 @@ class Registry:
     admin_passwords: tuple[str, ...]
     """Empty while the admin user is disabled."""
     anonymous_pull: bool
+    reachable: bool
+    """Whether its network rules let this machine in."""
+    arm_tokens: bool
+    """Whether tokens for ARM are taken, besides those for registries."""
 
 
 def registry_of(resource: Resource, tenant: str) -> Registry:
@@ -48,7 +54,24 @@ def registry_of(resource: Resource, tenant: str) -> Registry:
         tenant=tenant,
         admin_passwords=tuple(filter(None, passwords)) if properties.get("adminUserEnabled") is True else (),
         anonymous_pull=properties.get("anonymousPullEnabled") is True,
+        reachable=properties.get("publicNetworkAccess") != "Disabled" and _lets_in(properties),
+        arm_tokens=_policy(properties, "azureADAuthenticationAsArmPolicy") != "disabled",
     )
+
+
+def _policy(properties: JsonObject, name: str) -> str:
+    return as_str(as_object(as_object(properties.get("policies")).get(name)).get("status"))
+
+
+def _lets_in(properties: JsonObject) -> bool:
+    rules = as_object(properties.get("networkRuleSet"))
+    if rules.get("defaultAction") != "Deny":
+        return True
+    import ipaddress
+
+    here = ipaddress.ip_address(_HERE)
+    allowed = [as_str(as_object(rule).get("value")) for rule in as_list(rules.get("ipRules"))]
+    return any(here in ipaddress.ip_network(network, strict=False) for network in allowed)
 
 
 class Registries:
