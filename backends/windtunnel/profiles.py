@@ -19,7 +19,6 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from windtunnel.errors import NotConfigured
@@ -60,7 +59,7 @@ class Profile:
     name: str
     backend: str
     values: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
-    options: Mapping[str, object] = MappingProxyType({})
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
     """A third-party backend's own settings."""
     home: Path = Path()
     """The user's folder for data (XDG), where records are kept unless ``data_dir`` says otherwise."""

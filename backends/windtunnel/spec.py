@@ -103,9 +103,9 @@ class AciOptions:
     cpu: float = 0.1
     memory_gb: float = 0.5
     port: int | None = None
-    """What is exposed. Default: 5001 without a front end, 8080 with keys, 8443 with TLS.
+    """What is exposed. Default: 5001, with TLS 5443.
 
-    A container group has no port mapping, and none of the three needs a privileged process."""
+    A container group has no port mapping, and neither needs a privileged process."""
     dns_name_label: str | None = None
     location: str | None = None
     """Default: the profile's."""
@@ -136,8 +136,8 @@ class Spec:
     auth_enabled: bool = False
     keys: ChosenKeys | None = None
     tls: Tls | None = None
-    environment: Mapping[str, str] = _NOTHING
-    tags: Mapping[str, str] = _NOTHING
+    environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    tags: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     autoscale: bool = False
     app_insights: bool = False
     collect_model_data: bool = False
@@ -149,6 +149,11 @@ class Spec:
             names.check_model(self.model_name)
         if self.keys is not None and not self.auth_enabled:
             raise InvalidSpec("keys were given, but auth_enabled is false", way_out="Enable authentication as well.")
+        if (self.auth_enabled or self.tls is not None) and (self.aci.memory_gb < 0.2 or self.aci.cpu < 0.02):
+            raise InvalidSpec(
+                f"{self.aci.cpu:g} cores and {self.aci.memory_gb:g} GB are too little for a scoring server and a front"
+                " end: at least 0.02 cores and 0.2 GB"
+            )
         _check_tags(self.tags)
         _check_environment(self.environment)
 

@@ -127,8 +127,6 @@ class AciAdapter:
             desired = replace(desired, keys=(record.keys or new_keys()) if change.auth_enabled else None)
         if change.tls is not None:
             desired = desired.with_certificate(Certificate.read(change.tls))
-        # A front end that comes or goes changes the group's cores and memory, which ARM refuses for one that is there.
-        self._work.make_way(now, desired, stop)
         self._work.put(desired, stop, delete_when_cancelled=False)
         record = replace(record, image=desired.image, keys=desired.keys, certificate=desired.certificate)
         self._records.save(Target.ACI, name, record)

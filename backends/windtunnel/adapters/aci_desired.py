@@ -2,6 +2,9 @@
 
 Without authentication and TLS the group has one container, ``scoring``. With either, the container ``frontend`` (the
 same image, another command) is what is exposed, and passes on what it lets through, as Azure ML's sidecar did.
+
+Cores and memory are the group's: ARM refuses to change its totals, so the front end gets a share of them rather than
+some of its own, and authentication can be switched on and off in place. Both containers may use all that is unused.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
     from windtunnel.spec import Spec
 
 SCORING, FRONTEND = "scoring", "frontend"
-HTTP_PORT, HTTPS_PORT = 8080, 8443
-"""Of a front end; both can be opened by a process without privileges, which 80 and 443 cannot everywhere."""
-FRONTEND_CPU, FRONTEND_MEMORY_GB = 0.1, 0.3
+HTTPS_PORT = 5443
+"""Exposed with TLS; without it, 5001. A process without privileges can open both, which it cannot 80 and 443."""
+FRONTEND_SHARE, FRONTEND_MEMORY_GB = 0.2, 0.1
 PRIMARY_KEY, SECONDARY_KEY = "WINDTUNNEL_PRIMARY_KEY", "WINDTUNNEL_SECONDARY_KEY"
 TLS_CERT, TLS_KEY = "WINDTUNNEL_TLS_CERT", "WINDTUNNEL_TLS_KEY"
 
@@ -74,7 +77,7 @@ class Desired:
         """The port that clients use."""
         if self.port is not None:
             return self.port
-        return default_port(keys=self.keys is not None, tls=self.certificate is not None)
+        return default_port(tls=self.certificate is not None)
 
     def with_certificate(self, certificate: Certificate | None) -> Desired:
         """Served with TLS under the certificate's name."""
@@ -123,8 +126,10 @@ class Desired:
         }
 
     def _scoring(self) -> JsonObject:
-        # A front end takes the exposed port; the scoring server keeps its own, inside the group.
-        port = SCORING_PORT if self.with_frontend else self.exposed_port
+        port = self._inner_port if self.with_frontend else self.exposed_port
+        cpu, memory_gb = self.cpu, self.memory_gb
+        if self.with_frontend:
+            cpu, memory_gb = cpu - self._frontend_cpu, memory_gb - FRONTEND_MEMORY_GB
         plain = {"SERVICE_NAME": self.name, **dict(sorted(self.environment.items()))}
         if port != SCORING_PORT:
             plain["WINDTUNNEL_PORT"] = str(port)
@@ -132,16 +137,32 @@ class Desired:
             "image": self.image,
             "command": list(SCORING_COMMAND),
             "environmentVariables": _environment(plain),
-            "resources": {"requests": {"cpu": self.cpu, "memoryInGB": self.memory_gb}},
+            "resources": self._resources(cpu, memory_gb),
             "readinessProbe": _ready(port, "http"),
         }
         if not self.with_frontend:
             properties["ports"] = [_port(port)]
         return {"name": SCORING, "properties": properties}
 
+    @property
+    def _inner_port(self) -> int:
+        """Of the scoring server behind a front end: the containers of a group share one address."""
+        return SCORING_PORT + 1 if self.exposed_port != SCORING_PORT + 1 else SCORING_PORT + 2
+
+    @property
+    def _frontend_cpu(self) -> float:
+        return max(0.01, round(self.cpu * FRONTEND_SHARE, 2))
+
+    def _resources(self, cpu: float, memory_gb: float) -> JsonObject:
+        resources: JsonObject = {"requests": {"cpu": round(cpu, 2), "memoryInGB": round(memory_gb, 1)}}
+        if self.with_frontend:
+            # ACI: without limits, what a container asks for is all that it gets.
+            resources["limits"] = {"cpu": self.cpu, "memoryInGB": self.memory_gb}
+        return resources
+
     def _frontend(self) -> JsonObject:
         port = self.exposed_port
-        plain = {"WINDTUNNEL_FRONTEND_PORT": str(port), "WINDTUNNEL_UPSTREAM_PORT": str(SCORING_PORT)}
+        plain = {"WINDTUNNEL_FRONTEND_PORT": str(port), "WINDTUNNEL_UPSTREAM_PORT": str(self._inner_port)}
         secure: dict[str, str] = {}
         if self.keys is not None:
             secure |= {PRIMARY_KEY: self.keys.primary, SECONDARY_KEY: self.keys.secondary}
@@ -154,15 +175,15 @@ class Desired:
                 "command": list(FRONTEND_COMMAND),
                 "ports": [_port(port)],
                 "environmentVariables": _environment(plain, secure),
-                "resources": {"requests": {"cpu": FRONTEND_CPU, "memoryInGB": FRONTEND_MEMORY_GB}},
+                "resources": self._resources(self._frontend_cpu, FRONTEND_MEMORY_GB),
                 "readinessProbe": _ready(port, "https" if self.certificate is not None else "http"),
             },
         }
 
 
-def default_port(*, keys: bool, tls: bool) -> int:
-    """The exposed port when none was chosen."""
-    return HTTPS_PORT if tls else HTTP_PORT if keys else SCORING_PORT
+def default_port(*, tls: bool) -> int:
+    """The exposed port when none was chosen: with keys and without, so that switching them keeps the URI."""
+    return HTTPS_PORT if tls else SCORING_PORT
 
 
 def own_tags(spec: Spec, *, model_digest: str, owner: str) -> dict[str, str]:

@@ -147,6 +147,16 @@ class View:
         return self.containers[SCORING]
 
     @property
+    def cpu(self) -> float:
+        """Cores of the group."""
+        return round(sum(c.cpu or 0.0 for c in self.containers.values()), 3)
+
+    @property
+    def memory_gb(self) -> float:
+        """Memory of the group."""
+        return round(sum(c.memory_gb or 0.0 for c in self.containers.values()), 3)
+
+    @property
     def auth_enabled(self) -> bool:
         """Whether the front end asks for a key."""
         return FRONTEND in self.containers and PRIMARY_KEY in self.containers[FRONTEND].environment
@@ -200,8 +210,8 @@ class View:
             model_digest=self.tags.get(TAG_DIGEST),
             image=self.scoring.image,
             location=self.location,
-            cpu=self.scoring.cpu,
-            memory_gb=self.scoring.memory_gb,
+            cpu=self.cpu,
+            memory_gb=self.memory_gb,
             restarts=self.scoring.restarts,
         )
 

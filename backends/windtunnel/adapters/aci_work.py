@@ -17,7 +17,6 @@ from windtunnel.adapters.aci_desired import (
     default_port,
     own_tags,
 )
-from windtunnel.adapters.aci_view import View
 from windtunnel.adapters.groups import ensure_group
 from windtunnel.adapters.images import ensure_image
 from windtunnel.adapters.registries import Registry
@@ -31,6 +30,7 @@ from windtunnel.spec import Target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from windtunnel.adapters.aci_view import View
     from windtunnel.adapters.clients import Clients
     from windtunnel.adapters.container_groups import ContainerGroups
     from windtunnel.context import Context
@@ -135,9 +135,8 @@ class AciWork:
                 f"container group {now.name!r} exists and was not made by Windtunnel: it is left alone",
                 way_out="Use a different service name.",
             )
-        sizes = {name: (c.cpu, c.memory_gb) for name, c in now.containers.items()}
-        wanted = {c.name: (c.cpu, c.memory_gb) for c in View.parse(desired.body()).containers.values()}
-        if sizes != wanted or now.location.lower() != desired.location.lower():
+        same_size = (now.cpu, now.memory_gb) == (desired.cpu, desired.memory_gb)
+        if not same_size or now.location.lower() != desired.location.lower():
             self._progress(Progress(step=f"deleting service {now.name}: the change needs a new container group"))
             self._groups.delete(now.name, stop)
 
@@ -164,14 +163,14 @@ class AciWork:
                 f"the certificate of service {now.name!r} is not on this machine, and Azure does not give it back",
                 way_out="Deploy it again with --overwrite and the certificate.",
             )
-        chosen = now.port != default_port(keys=now.auth_enabled, tls=now.tls_enabled)
+        chosen = now.port != default_port(tls=now.tls_enabled)
         return Desired(
             name=now.name,
             location=now.location,
             image=now.scoring.image,
             pull=self.pull(self.registry(self._settings.location)),
-            cpu=now.scoring.cpu or 0.1,
-            memory_gb=now.scoring.memory_gb or 0.5,
+            cpu=now.cpu,
+            memory_gb=now.memory_gb,
             port=now.port if chosen else None,
             dns_name_label=now.dns_name_label,
             environment=now.user_environment,
