@@ -107,7 +107,7 @@ class Host:
             store=store,
             clock=clock,
             pace=options.pace,
-            tenant=credentials.tenant,
+            directory=directory,
             subscription=credentials.subscription,
         )
         world = _world(kernel, state, tokens, listeners, options.runtime)
@@ -176,7 +176,7 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, r
         content=content,
         tokens=tokens,
         listeners=listeners,
-        tenant=kernel.tenant,
+        tenant=kernel.directory.tenant,
         subscription=kernel.subscription,
     )
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Handle = Callable[[Call], Awaitable[Answer]]
 
 _CORE = "microsoft.resources"
+_OF_PROVIDERS = frozenset(("register", "unregister", "resourcetypes", "providerpermissions"))
 _WITH_BODY = frozenset(("PUT", "PATCH", "POST"))
 _GATEWAY = {"x-ms-failure-cause": "gateway"}
 _log = logging.getLogger(__name__)
@@ -86,9 +87,9 @@ class Arm:
             version = checks.api_version_of(query)
             if address.subscription is not None:
                 checks.subscription(address.subscription, self._kernel.subscription)
-            handle, id = self._route(method, address, version)
+            handle, id, reads_body = self._route(method, address, version)
             body: Json = None
-            if method in _WITH_BODY:
+            if method in _WITH_BODY and reads_body:
                 body = requests.json(await requests.body(receive))
         except ArmError as refused:
             refused.headers.setdefault("x-ms-failure-cause", "gateway")
@@ -112,16 +113,17 @@ class Arm:
             )
         )
 
-    def _route(self, method: str, address: Address, version: str) -> tuple[Handle, ResourceId | None]:
-        """Who answers, and about which resource. Raises what ARM says of paths that lead nowhere."""
+    def _route(self, method: str, address: Address, version: str) -> tuple[Handle, ResourceId | None, bool]:
+        """Who answers, about which resource, and whether the body is JSON. Raises what ARM says of other paths."""
         if method in ("GET", "HEAD"):
             operation = longrunning.polled(address.lowered)
             if operation is not None:
-                return self._poll(address, operation), None
+                return self._poll(address, operation), None, False
         if address.namespace is not None and address.rest and address.scope is None:
             loaded = self._kernel.catalogue.find(address.namespace)
-            if loaded is not None and loaded.provider.namespace.lower() != _CORE:
-                return self._provided(method, address, version, loaded)
+            own = loaded is None or loaded.provider.namespace.lower() == _CORE or address.lowered[-1] in _OF_PROVIDERS
+            if loaded is not None and not own:
+                return *self._provided(method, address, version, loaded), True
         found = self._endpoints.find(address)
         if found is None:
             raise _nowhere(address, version, self._kernel.catalogue)
@@ -133,7 +135,7 @@ class Arm:
         async def core(call: Call) -> Answer:
             return handler(self._kernel, replace(call, parameters=found.parameters))
 
-        return core, None
+        return core, None, found.endpoint.reads_body
 
     def _provided(
         self, method: str, address: Address, version: str, loaded: Loaded

@@ -78,6 +78,7 @@ def _list(kernel: Kernel, call: Call, kind: Kind) -> Answer:
 def _put(kernel: Kernel, call: Call, kind: Kind) -> Answer:
     if kind.type.put is None:
         raise method_not_allowed(call.method)
+    kernel.registrations.check(kind.provider.namespace)
     group = _group(kernel, call)
     if group.deleting:
         raise ArmError(

@@ -25,6 +25,8 @@ class Endpoint:
     methods: Mapping[str, Handler]
     versions: tuple[str, ...]
     """Published api-versions, newest last."""
+    reads_body: bool = True
+    """Whether a body is JSON; else it is not looked at."""
     anywhere: bool = False
     """Whether it stands below any subscription, group or resource, whose id becomes the parameter ``scope``."""
 

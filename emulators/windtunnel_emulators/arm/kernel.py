@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.arm.catalogue import Catalogue
 from windtunnel_emulators.arm.groups import Groups
 from windtunnel_emulators.arm.operations import Operations
+from windtunnel_emulators.arm.registrations import Registrations
 from windtunnel_emulators.arm.resources import Resources
 from windtunnel_emulators.arm.tables import COMPONENT, MIGRATIONS
 
 if TYPE_CHECKING:
     from windtunnel_emulators.clock import Clock, Pace
+    from windtunnel_emulators.identity.directory import Directory
     from windtunnel_emulators.store import Store
 
 
@@ -23,16 +25,18 @@ class Kernel:
     store: Store
     clock: Clock
     pace: Pace
-    tenant: str
+    directory: Directory
+    """The tenant."""
     subscription: str
     groups: Groups
     resources: Resources
     catalogue: Catalogue
     operations: Operations
+    registrations: Registrations
 
 
-def build(*, store: Store, clock: Clock, pace: Pace, tenant: str, subscription: str) -> Kernel:
-    """A kernel without providers; ``catalogue.add`` each, then ``ready``."""
+def build(*, store: Store, clock: Clock, pace: Pace, directory: Directory, subscription: str) -> Kernel:
+    """A kernel without providers: ``catalogue.add`` each, before the first request."""
     store.define(COMPONENT, MIGRATIONS)
     groups = Groups(store, clock)
     resources = Resources(store, clock, groups)
@@ -45,10 +49,11 @@ def build(*, store: Store, clock: Clock, pace: Pace, tenant: str, subscription: 
         store=store,
         clock=clock,
         pace=pace,
-        tenant=tenant,
+        directory=directory,
         subscription=subscription,
         groups=groups,
         resources=resources,
         catalogue=catalogue,
         operations=operations,
+        registrations=Registrations(store),
     )

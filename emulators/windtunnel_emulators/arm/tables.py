@@ -49,6 +49,18 @@ MIGRATIONS = (
         error BLOB,                    -- JSON, the inside of ARM's error body
         error_status INTEGER
     ) WITHOUT ROWID;
-    CREATE INDEX operations_by_status ON operations (status, ended)
+    CREATE INDEX operations_by_status ON operations (status, ended);
+    CREATE TABLE subscription_tags (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE tag_names (           -- "predefined tags", with a row for each value and one with an empty value
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (name, value)
+    ) WITHOUT ROWID;
+    CREATE TABLE unregistered (        -- namespaces in lower case
+        namespace TEXT PRIMARY KEY
+    ) WITHOUT ROWID
     """,
 )

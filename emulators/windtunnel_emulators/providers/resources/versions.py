@@ -53,3 +53,22 @@ RESOURCES = (
     "2025-04-01",
 )
 """Of groups, resources, tags, providers, subscriptions and tenants taken together: clients mix them freely."""
+
+TYPES = (
+    "tenants",
+    "providers",
+    "checkResourceName",
+    "resources",
+    "subscriptions",
+    "subscriptions/locations",
+    "subscriptions/providers",
+    "subscriptions/resources",
+    "subscriptions/operationresults",
+    "subscriptions/tagNames",
+    "subscriptions/tagNames/tagValues",
+    "subscriptions/resourceGroups",
+    "subscriptions/resourcegroups/resources",
+    "resourceGroups",
+    "tags",
+)
+"""What the namespace's own entry lists: what ``surface`` answers, by Azure's names for it."""
