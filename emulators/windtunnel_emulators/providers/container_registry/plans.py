@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,7 +31,8 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
     run_type: str
     archived: bool
     task: str = ""
-    platform: JsonObject
+    platform: dict[str, Any]
+    """JSON; msgspec cannot read the recursive alias."""
     cpu: int = 2
     timeout: int
     unsupported: str = ""
