@@ -69,6 +69,12 @@ class Grants:
     user: str
     everything: bool = False
     scopes: tuple[Scope, ...] = ()
+    mounts_all: bool = False
+    """Whether the caller behind a narrow token may do everything: enough to mount from any repository."""
+
+    def may_mount(self, repository: str) -> bool:
+        """Whether blobs of a repository may be linked into another one."""
+        return self.mounts_all or self.allows("repository", repository, "pull")
 
     def allows(self, type_: str, name: str, action: str) -> bool:
         """Whether one action on one repository (or on the registry's catalog) is granted."""
@@ -141,12 +147,13 @@ class Access:
         """A refresh token for a caller that has shown who he is."""
         return self._sign(registry, user, REFRESH, REFRESH_LIFETIME_S, {"tenant": registry.tenant})
 
-    def issue_access(self, registry: Registry, user: str, scopes: Iterable[Scope]) -> str:
-        """An access token for some scopes."""
+    def issue_access(self, registry: Registry, grants: Grants, scopes: Iterable[Scope]) -> str:
+        """An access token of somebody for some scopes, which are within what is granted."""
         access: list[Json] = [
             {"Type": scope.type, "Name": scope.name, "Actions": [*sorted(scope.actions)]} for scope in scopes
         ]
-        return self._sign(registry, user, ACCESS, ACCESS_LIFETIME_S, {"access": access})
+        more: JsonObject = {"access": access, "mounts_all": grants.everything}
+        return self._sign(registry, grants.user, ACCESS, ACCESS_LIFETIME_S, more)
 
     def read(self, registry: Registry, token: str, kind: str) -> JsonObject | None:
         """The claims of one of this registry's tokens that holds now; None for anything else."""
@@ -220,6 +227,7 @@ def _granted(claims: Mapping[str, Json]) -> Grants:
     scopes = [as_object(entry) for entry in as_list(claims.get("access"))]
     return Grants(
         user=as_str(claims.get("sub")),
+        mounts_all=claims.get("mounts_all") is True,
         scopes=tuple(
             Scope(
                 type=as_str(scope.get("Type")),

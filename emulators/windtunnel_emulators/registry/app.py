@@ -79,7 +79,8 @@ class RegistryServer:
                 raise RegistryError(
                     403,
                     "DENIED",
-                    "client with IP '127.0.0.1' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.",
+                    "client with IP '127.0.0.1' is not allowed access."
+                    " Refer https://aka.ms/acr/firewall to grant access.",
                 )
             return await self._route(registry, request)
         except RegistryError as error:

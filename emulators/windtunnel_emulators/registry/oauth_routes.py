@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_str
-from windtunnel_emulators.registry.access import NULL_USER, REFRESH, Grants, Scope, parse_scopes
+from windtunnel_emulators.registry.access import REFRESH, Grants, Scope, parse_scopes
 from windtunnel_emulators.registry.acr_routes import not_allowed
 from windtunnel_emulators.registry.errors import RegistryError
 from windtunnel_emulators.registry.exchange import Answer, json_answer
@@ -75,11 +75,11 @@ class OAuthRoutes:
         if grants is None:
             raise _unauthorized("authentication failed: the credentials are damaged, expired, or fit nobody")
         answer = self._token(registry, grants, [form.get("scope", "")])
-        if kind == "password" and form.get("access_type") == "offline":
+        if kind == "password" and form.get("access_type") == "offline" and grants.everything:
             # Docker asks for one when it logs in, and then sends it in place of the password.
             body: JsonObject = {
                 "access_token": self._issue(registry, grants, [form.get("scope", "")]),
-                "refresh_token": self._access.issue_refresh(registry, grants.user or NULL_USER),
+                "refresh_token": self._access.issue_refresh(registry, grants.user),
             }
             return json_answer(200, body)
         return answer
@@ -92,7 +92,7 @@ class OAuthRoutes:
             wanted = parse_scopes(texts)
         except ValueError as error:
             raise _bad(str(error)) from error
-        return self._access.issue_access(registry, grants.user, [s for s in (_part(grants, s) for s in wanted) if s])
+        return self._access.issue_access(registry, grants, [s for s in (_part(grants, s) for s in wanted) if s])
 
 
 def _part(grants: Grants, wanted: Scope) -> Scope | None:
