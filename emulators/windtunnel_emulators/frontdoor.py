@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.asgi import respond_json
+from windtunnel_emulators.asgi import respond, respond_json
 from windtunnel_emulators.logs import log_request
 
 if TYPE_CHECKING:
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.asgi import ASGI, Message, Receive, Scope, Send
     from windtunnel_emulators.clock import Clock
+    from windtunnel_emulators.faults import Fault, Faults
     from windtunnel_emulators.jsontypes import JsonObject
 
 _ARM = frozenset(("subscriptions", "providers", "tenants"))
+_OWN = "_windtunnel"
 _SLASHES = re.compile(r"/{2,}")
 
 
@@ -34,9 +36,11 @@ class FrontDoor:
         routes: Mapping[str, ASGI],
         control: Callable[[], Awaitable[ASGI]],
         health: Callable[[], JsonObject],
+        faults: Faults,
         clock: Clock,
     ) -> None:
         """``routes`` are apps by the first word of a path; ``control`` makes the control API when it is first used."""
+        self._faults = faults
         self._arm = arm
         self._identity = identity
         self._owned_by_identity = owned_by_identity
@@ -50,6 +54,10 @@ class FrontDoor:
         """Hand a request, or a WebSocket, to the part that it is for."""
         path: str = scope["path"]
         word = path.lstrip("/").partition("/")[0].lower()
+        if scope["type"] == "http" and word != _OWN:
+            fault = self._faults.match(scope["method"], path)
+            if fault is not None and await self._went_wrong(fault, scope, send):
+                return
         if scope["type"] == "http" and word in _ARM:
             await self._arm(scope, receive, send)
             return
@@ -63,16 +71,33 @@ class FrontDoor:
             return
         if mounted is not None:
             await self._logged(mounted, scope, receive, send)
-        elif word == "_windtunnel":
+        elif word == _OWN:
             await self._logged(self._own, scope, receive, send)
         elif self._owned_by_identity(path):
             await self._logged(self._identity, {**scope, "path": _SLASHES.sub("/", path)}, receive, send)
         else:
             await self._arm(scope, receive, send)
 
+    async def _went_wrong(self, fault: Fault, scope: Scope, send: Send) -> bool:
+        """Do what a rule orders; False when the request is to be answered all the same, only later."""
+        if fault.delay_ms:
+            await self._clock.sleep(fault.delay_ms / 1000)
+        if fault.abort:
+            scope["state"]["abort"]()
+            # Nothing is sent any more; the answer only ends the request for the server.
+            await respond(send, 503)
+        elif fault.status is None:
+            return False
+        else:
+            headers = [] if fault.retry_after_s is None else [(b"retry-after", b"%d" % fault.retry_after_s)]
+            error: JsonObject = {"code": fault.code, "message": fault.message}
+            await respond_json(send, fault.status, {"error": error}, headers=headers)
+        log_request(scope, fault.status or 0, fault.delay_ms / 1000, "(a fault rule)")
+        return True
+
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``/_windtunnel``: health here, so that asking for it imports nothing; the rest by the control API."""
-        below = _SLASHES.sub("/", scope["path"]).removeprefix("/_windtunnel")
+        below = _SLASHES.sub("/", scope["path"]).removeprefix(f"/{_OWN}")
         if below == "/health" and scope["method"] in ("GET", "HEAD"):
             await respond_json(send, 200, self._health(), headers=[(b"cache-control", b"no-store")])
             return

@@ -19,8 +19,10 @@ from windtunnel_emulators.arm.app import Arm
 from windtunnel_emulators.arm.kernel import Kernel, build
 from windtunnel_emulators.clock import RealClock
 from windtunnel_emulators.discovery import discover
+from windtunnel_emulators.faults import Faults
 from windtunnel_emulators.frontdoor import FrontDoor
 from windtunnel_emulators.identity.directory import Directory
+from windtunnel_emulators.identity.managed import ManagedIdentity
 from windtunnel_emulators.identity.service import TokenService, owns
 from windtunnel_emulators.identity.tokens import Tokens
 from windtunnel_emulators.providers.resources import ENDPOINTS
@@ -119,11 +121,20 @@ class Host:
             routes=routes,
             control=_control,
             health=lambda: {"status": "ok", "version": __version__, "pid": os.getpid()},
+            faults=Faults(),
             clock=clock,
         )
         self._stack.push_async_callback(listeners.close_all)
         port = await listeners.open(FRONT_DOOR, door, port=options.port)
-        ready = _ready(state, authority, port, 0)
+        managed = ManagedIdentity(
+            directory=directory,
+            tokens=tokens,
+            clock=clock,
+            subscription=credentials.subscription,
+            front_door=lambda: f"https://localhost:{port}",
+        )
+        managed_port = await listeners.open(MANAGED_IDENTITY, managed, tls=False)
+        ready = _ready(state, authority, port, managed_port)
         state.announce(ready, options.ready_file)
         _log.info("ready at %s, state in %s", ready.endpoints.resource_manager, state.folder)
         return ready

@@ -128,6 +128,14 @@ class _WebSocket(asyncio.Protocol):
         return WebSocketsSansIOProtocol(**given)
 
 
+class _Connection(HttpToolsProtocol):
+    """Uvicorn's HTTP protocol, which tells applications how to drop the client: ``scope["state"]["abort"]``."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self.app_state = {"abort": transport.abort}
+
+
 class _Listener:
     """One port."""
 
@@ -139,7 +147,7 @@ class _Listener:
         self._server: asyncio.Server | None = None
         self._config = Config(
             _asgi(app),
-            http=HttpToolsProtocol,
+            http=_Connection,
             ws=_WebSocket,
             lifespan="off",
             interface="asgi3",
@@ -155,7 +163,7 @@ class _Listener:
         loop = asyncio.get_running_loop()
 
         def connection() -> asyncio.Protocol:
-            return HttpToolsProtocol(self._config, self.state, {}, loop)
+            return _Connection(self._config, self.state, {}, loop)
 
         self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
 
