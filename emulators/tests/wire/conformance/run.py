@@ -2,8 +2,8 @@
 
     python emulators/tests/wire/conformance/run.py [--version 1.1] [--folder DIR] [--suite-version latest]
 
-Builds the suite with Go, starts the emulators with a state folder of their own, creates a registry through ARM, runs the
-suite, prints its counts. Exit status: 0 when nothing failed, 1 otherwise, 2 when the suite cannot be built.
+Builds the suite with Go, starts the emulators with a state folder of their own, creates a registry through ARM, runs
+the suite, prints its counts. Exit status: 0 when nothing failed, 1 otherwise, 2 when the suite cannot be built.
 The suite's own report (report.html, junit.xml, results.yaml) is left in DIR, by default a temporary folder.
 """
 
@@ -79,12 +79,9 @@ def run(suite: Path, folder: Path, state: Path, version: str) -> int:
     """Start the emulators, make a registry, run the suite, judge its counts."""
     ready_file = state / "ready-for-suite.json"
     log = (folder / "emulators.log").open("w")
-    emulators = subprocess.Popen(
-        [sys.executable, "-m", "windtunnel_emulators", "--state-dir", str(state / "state"), "--port", "0"]
-        + ["--ready-file", str(ready_file)],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    command = [sys.executable, "-m", "windtunnel_emulators", "--port", "0"]
+    command += ["--state-dir", str(state / "state"), "--ready-file", str(ready_file)]
+    emulators = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         ready = _ready(ready_file, emulators)
         server, user, password = create_registry(ready)
@@ -122,6 +119,7 @@ def judge(output: str, errors: str, status: int, folder: Path) -> int:
     if bad or status != 0:
         print("\n".join(line for line in output.splitlines() if "FAIL" in line or "Error" in line)[:6000])
         print(f"conformance: {bad} checks failed; the whole report is in {folder}", file=sys.stderr)
+        print(f"{counts.get('pass', 0)} passed, {max(bad, 1)} failed")
         return 1
     print(f"{counts.get('pass', 0)} passed, 0 failed")
     return 0
@@ -142,7 +140,7 @@ def create_registry(ready: Mapping[str, Mapping[str, str]]) -> tuple[str, str, s
     with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), context=tls) as answer:
         token: str = json.load(answer)["access_token"]
 
-    def call(method: str, path: str, body: object) -> dict[str, object]:
+    def call(method: str, path: str, body: object) -> bytes:
         request = urllib.request.Request(
             f"{base}/subscriptions/{environment['AZURE_SUBSCRIPTION_ID']}/resourceGroups/oci{path}",
             json.dumps(body).encode(),
@@ -150,18 +148,15 @@ def create_registry(ready: Mapping[str, Mapping[str, str]]) -> tuple[str, str, s
             method=method,
         )
         with urllib.request.urlopen(request, context=tls) as answer:
-            found: dict[str, object] = json.load(answer)
-            return found
+            content: bytes = answer.read()
+            return content
 
     registry = "/providers/Microsoft.ContainerRegistry/registries/ociconformance"
     call("PUT", "?api-version=2022-09-01", {"location": "westeurope"})
     wanted = {"location": "westeurope", "sku": {"name": "Standard"}, "properties": {"adminUserEnabled": True}}
-    created = call("PUT", f"{registry}?api-version={API}", wanted)
-    credentials = call("POST", f"{registry}/listCredentials?api-version={API}", {})
-    properties, passwords = created["properties"], credentials["passwords"]
-    assert isinstance(properties, dict)
-    assert isinstance(passwords, list)
-    return str(properties["loginServer"]), str(credentials["username"]), str(passwords[0]["value"])
+    created = json.loads(call("PUT", f"{registry}?api-version={API}", wanted))
+    credentials = json.loads(call("POST", f"{registry}/listCredentials?api-version={API}", {}))
+    return created["properties"]["loginServer"], credentials["username"], credentials["passwords"][0]["value"]
 
 
 def _ready(file: Path, emulators: subprocess.Popen[bytes]) -> dict[str, dict[str, str]]:

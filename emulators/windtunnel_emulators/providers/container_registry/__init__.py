@@ -52,6 +52,7 @@ TASKS: ResourceType[RegistryService] = ResourceType(
     put=tasks.put,
     patch=tasks.patch,
     delete=tasks.delete,
+    select=tasks.select,
     actions=(Action(method="POST", path="listDetails", act=tasks.list_details),),
 )
 RUNS: ResourceType[RegistryService] = ResourceType(

@@ -112,5 +112,5 @@ def view(run: Resource, _: RegistryService, __: View) -> JsonObject:
 
 
 def run_number(name: str) -> int:
-    """What orders runs: ``ca12`` is the twelfth."""
+    """What orders runs: ``cf12`` is the twelfth."""
     return int(name[2:]) if name[2:].isdigit() else 0

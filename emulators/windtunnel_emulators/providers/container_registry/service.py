@@ -116,7 +116,7 @@ class RegistryService:
             runs = self.world.resources.list(RUN_TYPE, parent=registry)
             last = max((run_number(run.id.name) for run in runs), default=0)
         self._last_run[registry.key] = last + 1
-        return f"ca{last + 1}"
+        return f"cf{last + 1}"
 
     async def build(
         self, *, context: Path, plan: Plan, images: Sequence[str], log: LogWriter, registry: str, work: Path

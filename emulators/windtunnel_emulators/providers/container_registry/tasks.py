@@ -21,7 +21,7 @@ from .task_bodies import LONGEST_S, SHORTEST_S, USUAL_S, TaskBody
 from .times import offset, system_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from windtunnel_emulators.arm.provider import Call
     from windtunnel_emulators.jsontypes import Json
@@ -73,6 +73,11 @@ def patch(call: Call, existing: Resource | None, _: RegistryService) -> Change:
 
 def delete(_: Call, __: Resource, ___: RegistryService) -> Removal:
     return Removal(status=200)
+
+
+def select(_: Call, found: Sequence[Resource], __: RegistryService) -> Sequence[Resource]:
+    """In the order in which they were made, as recorded."""
+    return sorted(found, key=lambda task: as_str(task.properties.get("creationDate")))
 
 
 def view(resource: Resource, _: RegistryService, __: View) -> JsonObject:
