@@ -295,7 +295,7 @@ def test_msal_is_told_when_a_person_refuses(live: Live) -> None:
 def test_msal_is_told_that_a_password_will_not_do(live: Live) -> None:
     with requests.Session() as session:
         app = msal_app("PublicClientApplication", AZ, session, authority=f"{live.base}/adfs")
-        with pytest.warns(DeprecationWarning, match="username"):
+        with pytest.warns(DeprecationWarning, match="ropc"):
             result: dict[str, Any] = app.acquire_token_by_username_password(
                 "developer@windtunnel.onmicrosoft.com", "password", [f"{live.base}//.default"]
             )
