@@ -14,10 +14,10 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8edf3; --paper: #1c232c; --ground: #12171d; --line: #3d4a59;
   --accent: #6cb2f5; --soft: #a3b1c0; --bad: #ff9a9e; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--ground);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-main { width: 100%; max-width: 27rem; background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
-  padding: 2rem; }
+body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 28rem); place-content: center;
+  padding: 1rem; background: var(--ground); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+main { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: clamp(1rem, 6vw, 2rem);
+  overflow-wrap: anywhere; }
 .name { margin: 0 0 1rem; color: var(--soft); font-size: .875rem; }
 h1 { margin: 0 0 .75rem; font-size: 1.375rem; line-height: 1.25; font-weight: 600; }
 p { margin: 0 0 1rem; }
