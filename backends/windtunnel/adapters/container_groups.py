@@ -1,13 +1,13 @@
 """``ContainerGroups``: ``Microsoft.ContainerInstance/containerGroups`` of one resource group, by the official SDK.
 
-Bodies go and come as JSON: the SDK's models changed shape between its 10.1 and 10.2, the wire did not.
+Bodies go and come as JSON: the SDK's models changed shape between its 10.1 and 10.2, the wire did not. They go as
+bytes, since 10.1 takes a stream for a model.
 """
 
 from __future__ import annotations
 
-import io
 import json
-from typing import IO, TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from windtunnel.adapters.errors import translated
 from windtunnel.errors import Timeout
@@ -31,7 +31,7 @@ _LIMIT_S = 2100.0
 class _Response(Protocol):
     @property
     def status_code(self) -> int: ...
-    def json(self) -> object: ...
+    def text(self) -> str: ...
 
 
 class _Answer(Protocol):
@@ -49,14 +49,14 @@ class _Operations(Protocol):
 
     def get(self, group: str, name: str, /, *, cls: _Read) -> object: ...
     def list_by_resource_group(self, group: str, /) -> Iterable[_Named]: ...
-    def begin_create_or_update(self, group: str, name: str, body: IO[bytes], /, *, cls: _Read) -> LROPoller[object]: ...
-    def update(self, group: str, name: str, body: IO[bytes], /, *, cls: _Read) -> object: ...
+    def begin_create_or_update(self, group: str, name: str, body: bytes, /, *, cls: _Read) -> LROPoller[object]: ...
+    def update(self, group: str, name: str, body: bytes, /, *, cls: _Read) -> object: ...
     def begin_delete(self, group: str, name: str, /, *, cls: _Read) -> LROPoller[object]: ...
 
 
 def _as_json(response: _Answer, _model: object, _headers: object) -> object:
     """For the SDK's ``cls``: the body itself in place of its model."""
-    return response.http_response.json()
+    return json.loads(response.http_response.text())
 
 
 class ContainerGroups:
@@ -96,17 +96,13 @@ class ContainerGroups:
         """Create or update, and wait until ARM says that it is over."""
         doing = f"deploying container group {name!r}"
         with translated(doing):
-            poller = self._operations.begin_create_or_update(
-                self._group, name, io.BytesIO(json.dumps(body).encode()), cls=_as_json
-            )
+            poller = self._operations.begin_create_or_update(self._group, name, json.dumps(body).encode(), cls=_as_json)
         self._wait(poller, doing, waiting)
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Replace the tags; the group runs on."""
         with translated(f"tagging container group {name!r}"):
-            self._operations.update(
-                self._group, name, io.BytesIO(json.dumps({"tags": dict(tags)}).encode()), cls=_as_json
-            )
+            self._operations.update(self._group, name, json.dumps({"tags": dict(tags)}).encode(), cls=_as_json)
 
     def delete(self, name: str, waiting: Waiting) -> bool:
         """False when there was none."""

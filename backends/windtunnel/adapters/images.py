@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from xml.sax.saxutils import escape
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from windtunnel.context import Context
 
 _RUNNING = frozenset({"Queued", "Started", "Running"})
-_CANCELLABLE = frozenset({"Queued", "Started", "Running"})
 # Put Blob is limited to 5,000 MiB by the service and to what can be sent again by common sense.
 _ONE_PUT = 64 << 20
 _BLOCK = 16 << 20
@@ -129,7 +129,7 @@ def _build(
         raise ServiceError(f"the registry did not say how it runs the build of {image}")
     run_id, log = run.run_id, _Log(clients, registry, run.run_id, progress)
     delay, waited = _FIRST_POLL_S, 0.0
-    status = str(run.status or "Queued")
+    status = _text(run.status) or "Queued"
     try:
         while status in _RUNNING:
             waiting.sleep(delay, "the build was cancelled")
@@ -140,7 +140,7 @@ def _build(
                 raise BuildFailed(f"the build of {image} (run {run_id}) is not over after {waited:.0f} s")
             with translated(f"asking for the state of run {run_id}"):
                 run = clients.tasks.runs.get(registry.group, registry.name, run_id).properties
-            status = str(run.status) if run is not None and run.status else status
+            status = _text(run.status if run is not None else None) or status
             if delay > 1:
                 log.read_on()
     except Cancelled:
@@ -155,6 +155,11 @@ def _build(
             log=log.tail(),
             way_out="The end of the build log is below; the whole of it is kept in the registry.",
         )
+
+
+def _text(status: str | Enum | None) -> str:
+    """A status of the SDK, which makes a member of an enumeration of those that it knows."""
+    return str(status.value if isinstance(status, Enum) else status or "")
 
 
 class _Log:

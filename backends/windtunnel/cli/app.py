@@ -1,20 +1,18 @@
 """The Typer app: all commands, and the one place where errors become exit codes."""
 
-from __future__ import annotations
-
+# Typer evaluates annotations when a command is registered: here they are not postponed.
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import typer
 
+from windtunnel import __version__
 from windtunnel.cli import checks, configuration, demo, emulators, keys, load, promotion, scoring, services, targets
 from windtunnel.cli.output import Format, Output
 from windtunnel.errors import InvalidSpec, NotConfigured, WindtunnelError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 app = typer.Typer(
     name="windtunnel",
@@ -25,6 +23,22 @@ app = typer.Typer(
 )
 for part in (emulators, services, scoring, keys, targets, load, checks, promotion, demo, configuration):
     part.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"windtunnel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Prove a model deployment on the ground before it flies on Azure."""
+
 
 _WRONG_USAGE = (InvalidSpec, NotConfigured)
 

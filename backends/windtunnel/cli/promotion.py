@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from windtunnel import registry
-from windtunnel.adapters.azure import AzureBackend
 from windtunnel.cli.context import Context, targets_of
 from windtunnel.cli.options import NameArgument, TargetOption, TimeoutOption, command
 from windtunnel.cli.render import SERVICE_COLUMNS, service_fields, service_json, service_row
@@ -35,6 +34,8 @@ def promote(
     timeout: TimeoutOption = DEPLOY_LIMIT_S,
 ) -> None:
     """Deploy a service of this profile, from the same files, with another profile."""
+    from windtunnel.adapters.azure import AzureBackend
+
     with context.backend() as source:
         if not isinstance(source, AzureBackend):
             raise InvalidSpec(f"backend {source.name!r} does not know what its services were deployed from")
