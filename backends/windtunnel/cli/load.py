@@ -48,7 +48,7 @@ def bench(
         perf = import_module("windtunnel_perf.bench")
     except ModuleNotFoundError as error:
         raise MissingExtra("bench", "perf", error.name or "windtunnel_perf") from error
-    plan = perf.Plan(
+    plan = perf.plan(
         rate=rate,
         duration_s=duration,
         warm_up_s=warm_up,
