@@ -17,6 +17,8 @@ from pathlib import Path, PurePosixPath
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 """Of the interpreter that runs containers, as in ``python:3.11-slim``: the emulators' own."""
 
+FULL_VERSION = ".".join(map(str, sys.version_info[:3]))
+
 INTERPRETER_NAMES = ("python", f"python{sys.version_info.major}", f"python{VERSION}")
 
 # Where the official Python images, and the system, keep programs of these names.
@@ -53,7 +55,7 @@ def prepare(packages: Path) -> None:
     for name in others:
         (programs(packages) / name).symlink_to(first)
     (packages / "pyvenv.cfg").write_text(
-        f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {sys.version.split()[0]}\n", "utf-8"
+        f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {FULL_VERSION}\n", "utf-8"
     )
 
 
