@@ -6,8 +6,8 @@ import re
 
 from windtunnel_emulators.registry.errors import RegistryError
 
-_WANTED = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*")
-_SENT = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/(?:\d{1,19}|\*))?")
+_WANTED = re.compile(r"bytes=\s*([0-9]{0,19})-([0-9]{0,19})\s*")
+_SENT = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:[0-9]{1,19}|\*))?")
 
 
 def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:

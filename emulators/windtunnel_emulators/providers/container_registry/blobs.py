@@ -35,7 +35,7 @@ LARGEST_CONTEXT = 1024**3
 _LARGEST_LIST = 1 << 20
 _PIECE = 1 << 18
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([A-Za-z0-9+/=]{1,128})</")
-_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -199,7 +199,7 @@ def _context_name(relative: str) -> str | None:
 async def _write(receive: Receive, headers: Mapping[str, str], target: Path, limit: int) -> None:
     """The body as a file, whole and durable or not at all; as it comes, so that memory holds a piece of it only."""
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    if length.isascii() and length.isdigit() and int(length) > limit:
         raise _too_large()
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,8 +31,7 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
     run_type: str
     archived: bool
     task: str = ""
-    platform: dict[str, Any]
-    """JSON; msgspec cannot read the recursive alias."""
+    platform: dict[str, str]
     cpu: int = 2
     timeout: int
     unsupported: str = ""
@@ -118,7 +117,7 @@ def _of_task(request: RunRequest, registry: Resource, service: RegistryService) 
         run_type="QuickRun",
         archived=request.is_archive_enabled,
         task=task.id.name,
-        platform=as_object(properties.get("platform")),
+        platform={name: as_str(value) for name, value in as_object(properties.get("platform")).items()},
         cpu=agent if isinstance(agent, int) else 2,
         timeout=timeout if isinstance(timeout, int) else USUAL_S,
         unsupported="" if step.type == "Docker" else _STEPS,
@@ -131,11 +130,11 @@ def _of_task(request: RunRequest, registry: Resource, service: RegistryService) 
     )
 
 
-def _platform(platform: Platform | None) -> JsonObject:
+def _platform(platform: Platform | None) -> dict[str, str]:
     system = one_of(platform.os if platform else None, ("linux", "windows"), "platform.os")
     if system is None:
         raise ArmError(400, "MissingParameter", "A run needs 'platform.os', Linux or Windows.", target="platform.os")
-    found: JsonObject = {"os": system}
+    found = {"os": system}
     found["architecture"] = as_str(platform.architecture if platform else None) or "amd64"
     if platform is not None and platform.variant:
         found["variant"] = platform.variant

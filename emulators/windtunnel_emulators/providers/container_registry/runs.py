@@ -40,7 +40,7 @@ async def schedule(call: Call, registry: Resource | None, service: RegistryServi
         "lastUpdatedTime": seconds(call.now),
         "runType": plan.run_type,
         "createTime": offset(call.now),
-        "platform": plan.platform,
+        "platform": {**plan.platform},
         "agentConfiguration": {"cpu": plan.cpu},
         "provisioningState": "Succeeded",
         "isArchiveEnabled": plan.archived,
