@@ -60,7 +60,7 @@ class Deployment:
         self.uid = uid_of(resource)
         self.id: ResourceId = resource.id
         self.group: ContainerGroup | None = None
-        self.status = status_of(resource)
+        self._before = status_of(resource)
         self.events = events_of(resource)
         self.ip: str | None = as_str(resource.state.get("ip")) or None
         self._world = world
@@ -72,7 +72,7 @@ class Deployment:
         """End what runs, and start the group as it is stored now. Raises ``volumes.VolumeProblem``."""
         if self.group is not None:
             await self.group.close(self._grace_s)
-        self.status, self.events = None, ()
+        self.group, self._before, self.events = None, None, ()
         properties, secrets = load(resource.properties), load_secrets(resource.secrets)
         try:
             folders = await volumes.prepare(self._folder / "volumes", properties, secrets)
@@ -92,8 +92,8 @@ class Deployment:
             folders = await volumes.prepare(self._folder / "volumes", properties, secrets)
         plan = group_plan(properties, secrets, owner=self._owner, folders=folders, grace_s=self._grace_s)
         self.group = self._container_group(plan)
-        if self.status is not None:
-            self.group.restore(self.status)
+        if self._before is not None:
+            self.group.restore(self._before)
 
     async def stop(self) -> None:
         """End the containers, give up the address, and keep that."""
@@ -119,14 +119,14 @@ class Deployment:
             await self.group.remove(self._grace_s)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def provisioned(self, address: str | None) -> None:
+    def provisioned(self) -> None:
         """The group has its address from now on."""
-        self.ip = address
+        if self.group is not None:
+            self.ip = self.group.status.address
         self._save()
 
     def keep(self, status: GroupStatus) -> None:
-        """Take note of a status; what a restart must not forget is written at once, what is only told is not."""
-        self.status = status
+        """Write down what a restart must not forget; what is only told waits for the next time."""
         told = (
             status.state,
             status.address,
@@ -139,6 +139,11 @@ class Deployment:
         if told != self._kept:
             self._kept = told
             self._save()
+
+    @property
+    def status(self) -> GroupStatus | None:
+        """What is known of the containers now; None before they were started."""
+        return self._before if self.group is None else self.group.status
 
     @property
     def _owner(self) -> str:
@@ -166,8 +171,9 @@ class Deployment:
         if current is None or uid_of(current) != self.uid:
             return
         state: JsonObject = {"uid": self.uid, "events": msgspec.to_builtins(self.events)}
-        if self.status is not None:
-            state["status"] = to_json(self.status)
+        status = self.status
+        if status is not None:
+            state["status"] = to_json(status)
         if self.ip is not None:
             state["ip"] = self.ip
         self._world.resources.save_state(self.id, state)

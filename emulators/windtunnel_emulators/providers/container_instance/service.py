@@ -93,9 +93,8 @@ class ContainerInstances:
         self._deploying.add(uid)
         try:
             group = await deployment.deploy(resource)
-            status = await self._provisioned(group, resource)
-            deployment.keep(status)
-            deployment.provisioned(status.address)
+            await self._provisioned(group, resource)
+            deployment.provisioned()
         except VolumeProblem as problem:
             raise ArmError(400, "FailedMount", f"{_named(resource)} cannot be started: {problem}.") from problem
         finally:
@@ -111,7 +110,7 @@ class ContainerInstances:
         if self.world.resources.get(resource.id) is None:
             self.ledger.forget(resource.id.key)
 
-    async def _provisioned(self, group: ContainerGroup, resource: Resource) -> GroupStatus:
+    async def _provisioned(self, group: ContainerGroup, resource: Resource) -> None:
         started = asyncio.ensure_future(group.wait(lambda status: status.state is not GroupState.PENDING))
         limit = asyncio.ensure_future(self.world.clock.sleep(PROVISIONING_TIMEOUT_S))
         try:
@@ -130,7 +129,6 @@ class ContainerInstances:
         status = started.result()
         if status.refused is not None:
             raise _cannot_run(resource, status)
-        return status
 
     # What actions need
 
@@ -178,8 +176,7 @@ class ContainerInstances:
         deployment = self._deployments.get(uid)
         if deployment is None:
             return views.shown(resource, provisioning, self.world.tenant, status, self.events(resource))
-        # Statuses and events are immutable: what is the same object is the same.
-        version = (resource.etag, id(status), id(deployment.events), provisioning, deployment.ip)
+        version = (resource.etag, provisioning, deployment.ip, status, deployment.events)
         kept = self._views.get(uid)
         if kept is None or kept[0] != version:
             body = views.shown(resource, provisioning, self.world.tenant, status, deployment.events)

@@ -168,4 +168,4 @@ async def _close(send: Send, code: int, reason: str) -> None:
 
 def _data(message: Message) -> bytes:
     data = message.get("bytes")
-    return data if isinstance(data, bytes) else str(message.get("text") or "").encode()
+    return data if isinstance(data, bytes) else str(message.get("text") or "").encode("utf-8", "replace")

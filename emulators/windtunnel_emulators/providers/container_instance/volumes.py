@@ -11,6 +11,7 @@ import asyncio
 import base64
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def prepare(folder: Path, properties: GroupProperties, secrets: Secrets) -
         if volume.secret is not None:
             _write_secret(folders[name], secrets.volumes.get(name, {}))
         if volume.git_repo is not None:
-            await _clone(name, volume.git_repo, folders[name])
+            await clone(name, volume.git_repo, folders[name])
     return folders
 
 
@@ -63,16 +64,25 @@ def _write_secret(folder: Path, files: dict[str, str]) -> None:
             out.write(base64.b64decode(value))
 
 
-async def _clone(name: str, git: GitRepoVolume, folder: Path) -> None:
-    """As a kubelet does: into ``directory``, else into a folder named after the repository."""
+async def clone(name: str, git: GitRepoVolume, folder: Path, *, protocol: str = "https") -> None:
+    """As a kubelet does: into ``directory``, else into a folder named after the repository.
+
+    Raises ``VolumeProblem``. No other protocol is spoken, also when the repository refers to one.
+    """
     repository = git.repository or ""
     target = folder / (git.directory or repository.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git"))
     program = shutil.which("git")
     if program is None:
         raise VolumeProblem(f"git volume '{name}' cannot be cloned: there is no git on this machine")
-    # Only https, no questions asked, no settings or hooks of this machine's user.
-    safe = (program, "-c", "protocol.allow=never", "-c", "protocol.https.allow=always", "-c", "credential.helper=")
-    steps = [(*safe, "-c", "core.hooksPath=/dev/null", "clone", "--quiet", "--", repository, str(target))]
+    # No questions asked, no settings and no hooks of this machine's user.
+    settings = (
+        "protocol.allow=never",
+        f"protocol.{protocol}.allow=always",
+        "credential.helper=",
+        "core.hooksPath=/dev/null",
+    )
+    safe = (program, *(part for setting in settings for part in ("-c", setting)))
+    steps = [(*safe, "clone", "--quiet", "--", repository, str(target))]
     if git.revision:
         steps.append((*safe, "-C", str(target), "checkout", "--quiet", "--detach", git.revision, "--"))
     try:
@@ -104,7 +114,7 @@ async def _run(name: str, command: tuple[str, ...], home: Path) -> None:
         _, errors = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # git's helpers too
             await process.wait()
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
