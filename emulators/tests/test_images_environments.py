@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import importlib.util
 import json
@@ -123,6 +124,37 @@ async def test_what_is_installed_is_linked_with_all_it_requires_and_nothing_else
     assert machine.lines == []
     pins, _ = await machine.install("Dial[wide]")
     assert pins == {"dial": "2.0", "needle": "1.5", "wide": "1.0"}
+
+
+async def test_packages_on_another_disk_are_linked_too(
+    tmp_path: Path, machine: Machine, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", source, None, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    machine.has(make_wheel(shelf, "dial", "2.0"))
+    environment = await machine.environments.install(Request(requirements=("dial",)))
+    assert run(environment.packages, "import dial; print(dial.version)") == "2.0"
+    machine.lacks("dial")
+    with pytest.raises(EnvironmentError_, match="exit code 3"):
+        await machine.again(PATH=fake_uv(tmp_path / "bin", "exit 3")).get(environment.pins)
+
+
+async def test_an_environment_stays_whole_when_the_machine_loses_its_packages(machine: Machine, shelf: Path) -> None:
+    machine.has(make_wheel(shelf, "dial", "2.0"))
+    environment = await machine.environments.install(Request(requirements=("dial",)))
+    machine.lacks("dial")
+    assert run(environment.packages, "import dial; print(dial.version)") == "2.0"
+    assert await machine.again().get(environment.pins) == environment.packages
+
+
+async def test_the_last_of_two_packages_with_the_same_file_wins(machine: Machine, shelf: Path) -> None:
+    machine.has(make_wheel(shelf, "dial", "2.0"), make_wheel(shelf, "needle", "1.5"))
+    record = interpreter.site_packages(machine.home) / "needle-1.5.dist-info/RECORD"
+    record.write_text(record.read_text() + "dial.py,,\n")
+    _, packages = await machine.install("dial", "needle")
+    assert run(packages, "import dial, needle; print(dial.version)") == "2.0"
 
 
 async def test_the_programs_of_linked_packages_run_in_their_environment(machine: Machine, shelf: Path) -> None:

@@ -1,7 +1,7 @@
 """The Python distributions that this machine's interpreter has installed, and linking one into a folder of packages.
 
 Linked is exactly what a distribution's RECORD lists, file by file, so that nothing else of the folder it lies in
-becomes importable. Compiled modules are linked where they are there; new ones are written beside the links.
+becomes importable. Compiled modules are linked where there are any; new ones are written beside the links.
 """
 
 from __future__ import annotations
@@ -144,11 +144,27 @@ def _recorded(installed: Installed) -> list[str]:
 
 
 def _link(original: str, place: str) -> None:
+    """A second name of the same file, which stays when this machine upgrades; a symbolic link to another disk."""
+    for _ in range(2):
+        try:
+            if os.path.islink(original):
+                os.symlink(original, place)
+            else:
+                _second_name(original, place)
+        except FileExistsError:
+            # As with pip, the last of several packages that have the same file wins.
+            os.unlink(place)
+        else:
+            return
+
+
+def _second_name(original: str, place: str) -> None:
     try:
-        os.symlink(original, place)
+        os.link(original, place)
     except FileExistsError:
-        # As with pip, the last of several packages that have the same file wins.
-        os.unlink(place)
+        raise
+    except OSError:
+        # Another file system, one without links, or files of another owner (Linux: fs.protected_hardlinks).
         os.symlink(original, place)
 
 

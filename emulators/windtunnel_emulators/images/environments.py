@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import sysconfig
 import threading
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     Log = Callable[[str], None]
 
 _ANSWERS = "answers"
+_INSTALLED = "-installed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    folder: Path
+    key: str
+    """For these packages, wherever they come from."""
     pins: tuple[Pin, ...]
-    linked: tuple[Installed, ...]
-    reason: str | None
+    made: Path | None
+    """The environment, when there is one."""
+    folder: Path | None = None
+    """Where to link one that this machine has the packages for, of just these installations."""
+    linked: tuple[Installed, ...] = ()
+    reason: str | None = None
     """Why the packages cannot be linked; None when they can."""
 
 
@@ -89,25 +96,21 @@ class Environments:
     async def get(self, pins: Sequence[Pin], log: Log = _silent) -> Path:
         """The folder with exactly these packages. Raises ``EnvironmentError_``."""
         plan = await asyncio.to_thread(self._plan, tuple(pins))
-        if plan.folder.is_dir():
-            return plan.folder
-        async with self._drafts.locked(plan.folder.name):
-            if plan.folder.is_dir():
-                return plan.folder
+        if plan.made is not None:
+            return plan.made
+        async with self._drafts.locked(plan.key):
+            # Somebody else may have made it while this one waited.
+            plan = await asyncio.to_thread(self._plan, plan.pins)
+            if plan.made is not None:
+                return plan.made
             reason = plan.reason
             if reason is None:
                 try:
-                    await in_thread(threading.Event(), self._link, plan)
+                    return await in_thread(threading.Event(), self._link, plan)
                 except NotHere as problem:
                     reason = str(problem)
-                else:
-                    return plan.folder
-        folder = self._installed_folder(pins)
-        async with self._drafts.locked(folder.name):
-            if not folder.is_dir():
-                log(f"{reason}; installing")
-                await self._install(_exact(pins), log, pins)
-        return folder
+            log(f"{reason}; installing")
+            return (await self._install(_exact(pins), log, pins)).packages
 
     async def of_image(self, root: Path, log: Log = _silent) -> Path:
         """The folder for an image of ours that is unpacked at ``root``. Raises ``EnvironmentError_``."""
@@ -128,9 +131,9 @@ class Environments:
             if known is not None:
                 log(" ---> Using cache")
                 return Environment(packages=await self.get(known, log), pins=known)
-            pins = await self._install(request, log)
-            self._drafts.write(answer, frozen.encode(pins))
-        return Environment(packages=await self.get(pins, log), pins=pins)
+            environment = await self._install(request, log)
+            self._drafts.write(answer, frozen.encode(environment.pins))
+        return environment
 
     def usage(self) -> Usage:
         """Blocks while the folders are read."""
@@ -139,8 +142,8 @@ class Environments:
             for name in names:
                 # Compiled modules and drafts may go away meanwhile.
                 with contextlib.suppress(FileNotFoundError):
-                    path = os.path.join(folder, name)
-                    total += 0 if os.path.islink(path) else os.stat(path).st_size
+                    state = os.lstat(os.path.join(folder, name))
+                    total += state.st_size if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 else 0
         return Usage(environments=len(self._finished()), bytes=total)
 
     def sweep(self, keep: Collection[Path] = ()) -> int:
@@ -163,21 +166,21 @@ class Environments:
         return sys.path if self._path is None else self._path
 
     def _plan(self, pins: tuple[Pin, ...]) -> _Plan:
-        """Whether everything can be linked, and the folder's name either way."""
+        """Whether the environment is there, or everything for it can be linked."""
+        key = _key(*map(_fact, pins))
         installed = find_installed(self._search_path())
-        linked: tuple[Installed, ...] = ()
-        reason: str | None = None
         try:
             linked = tuple(_exactly(pin, installed) for pin in pins if pin.wheel is None)
-            folder = self._folder / _key(*map(_fact, pins), *(found.stamp for found in linked))
         except NotHere as problem:
-            folder, reason = self._installed_folder(pins), str(problem)
-        return _Plan(folder=folder, pins=pins, linked=linked, reason=reason)
+            made = [path for path in self._finished() if path.name.startswith(f"{key}-") and _is_whole(path)]
+            return _Plan(key=key, pins=pins, made=made[0] if made else None, reason=str(problem))
+        folder = self._folder / f"{key}-{_key(*(found.stamp for found in linked))[:8]}"
+        candidates = (folder, self._folder / f"{key}{_INSTALLED}")
+        there = next((path for path in candidates if path.is_dir()), None)
+        return _Plan(key=key, pins=pins, made=there, folder=folder, linked=linked)
 
-    def _installed_folder(self, pins: Sequence[Pin]) -> Path:
-        return self._folder / _key("installed", *map(_fact, pins))
-
-    def _link(self, plan: _Plan) -> None:
+    def _link(self, plan: _Plan) -> Path:
+        assert plan.folder is not None
         with self._drafts.new() as draft:
             interpreter.prepare(draft)
             for found in plan.linked:
@@ -186,9 +189,10 @@ class Environments:
                 if pin.wheel is not None:
                     unpack(pin.wheel.file, pin.wheel.sha256, draft, plan.folder)
             self._drafts.finish(draft, plan.folder)
+        return plan.folder
 
-    async def _install(self, request: Request, log: Log, expected: Sequence[Pin] | None = None) -> tuple[Pin, ...]:
-        """Have pip make an environment, and say what is in it; ``expected`` is what has to be."""
+    async def _install(self, request: Request, log: Log, expected: Sequence[Pin] | None = None) -> Environment:
+        """Have pip make an environment; ``expected`` is what has to be in it."""
         with self._drafts.new() as draft, self._drafts.new() as scratch:
             interpreter.prepare(draft)
             scratch.mkdir()
@@ -202,16 +206,22 @@ class Environments:
             )
             return await in_thread(threading.Event(), self._adopt, draft, request, expected)
 
-    def _adopt(self, draft: Path, request: Request, expected: Sequence[Pin] | None) -> tuple[Pin, ...]:
+    def _adopt(self, draft: Path, request: Request, expected: Sequence[Pin] | None) -> Environment:
         found = read_pins(draft, (*request.wheels, *request.offered))
         if expected is not None and {pin.name: pin.version for pin in found} != {p.name: p.version for p in expected}:
             raise EnvironmentError_(
                 f"the image has {_listed(expected)}, and installing that came to {_listed(found)} instead"
             )
-        folder = self._installed_folder(found if expected is None else expected)
+        pins = tuple(expected or found)
+        folder = self._folder / f"{_key(*map(_fact, pins))}{_INSTALLED}"
         settle_programs(draft, folder)
         self._drafts.finish(draft, folder)
-        return found
+        return Environment(packages=folder, pins=pins)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the machine still has all that the environment links to, where those links are symbolic."""
+    return all((found / "METADATA").exists() for found in interpreter.site_packages(folder).glob("*.dist-info"))
 
 
 def _exactly(pin: Pin, installed: Mapping[str, Path]) -> Installed:
@@ -284,4 +294,4 @@ def _key(*facts: str) -> str:
     """A folder's name for these facts, this interpreter and this machine."""
     here = (interpreter.FULL_VERSION, str(interpreter.base_interpreter()), sysconfig.get_platform())
     value = hashlib.sha256("\0".join((*here, sys.implementation.cache_tag or "", *facts)).encode())
-    return value.hexdigest()[:32]
+    return value.hexdigest()[:24]
