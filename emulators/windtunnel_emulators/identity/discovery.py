@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from windtunnel_emulators.browsers import is_ours
 from windtunnel_emulators.identity import errors
 from windtunnel_emulators.identity.grants import ANY_TENANT
 from windtunnel_emulators.identity.tokens import PUBLIC_ISSUER
-from windtunnel_emulators.identity.wire import is_ours
 
 if TYPE_CHECKING:
     from windtunnel_emulators.identity.directory import Directory

@@ -12,8 +12,9 @@ import secrets
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from windtunnel_emulators.browsers import is_ours
 from windtunnel_emulators.identity import audiences, errors
-from windtunnel_emulators.identity.wire import Answer, BadRequest, Request, is_ours, json_answer, read
+from windtunnel_emulators.identity.wire import Answer, BadRequest, Request, json_answer, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

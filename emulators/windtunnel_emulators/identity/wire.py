@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from windtunnel_emulators.asgi import chunks, respond
-from windtunnel_emulators.tls import EMULATED_DOMAINS
+from windtunnel_emulators.browsers import from_this_site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,17 +63,8 @@ class Request:
 
     @property
     def from_this_site(self) -> bool:
-        """Whether a browser, if that is what sends it, says that one of our own pages does.
-
-        Any page of the web can make a visitor's browser post a form to a loopback address.
-        """
-        origin = self.headers.get("origin")
-        site = self.headers.get("sec-fetch-site", "none")
-        return (
-            site in ("same-origin", "none")
-            and origin in (None, self.base_url)
-            and is_ours(self.headers.get("host", ""))
-        )
+        """Whether a browser, if that is what sends it, says that one of our own pages does."""
+        return from_this_site(self.headers, self.base_url.partition(":")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +97,7 @@ async def read(scope: Scope, receive: Receive) -> Request:
     if not _HOST.fullmatch(host):
         raise BadRequest(400, "The Host header is missing or names no host.")
     body = b""
-    while chunk := await chunks(receive):
+    async for chunk in chunks(receive):
         body += chunk
         if len(body) > _LARGEST:
             raise BadRequest(413, f"The body is larger than {_LARGEST // 1024} KiB.")
@@ -122,18 +112,3 @@ async def read(scope: Scope, receive: Receive) -> Request:
         body=body,
         base_url=f"{scope.get('scheme', 'https')}://{host.lower()}",
     )
-
-
-def is_ours(host: str) -> bool:
-    """Whether a Host header is an address, ``localhost`` or a name that is emulated, rather than anybody's name.
-
-    A page of the web whose name was made to resolve to loopback (DNS rebinding) sends its own name.
-    """
-    name = host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
-    if any(name == domain or name.endswith(f".{domain}") for domain in EMULATED_DOMAINS):
-        return True
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -16,7 +16,7 @@ from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.identity import audiences
 
 if TYPE_CHECKING:
-    from tests.identity.conftest import Client, Reply
+    from tests.access.conftest import Client, Reply
     from windtunnel_emulators.clock import ManualClock
     from windtunnel_emulators.identity.directory import Directory
     from windtunnel_emulators.identity.service import TokenService

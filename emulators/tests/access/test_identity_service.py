@@ -15,7 +15,7 @@ from windtunnel_emulators.identity import audiences
 from windtunnel_emulators.identity.service import owns
 
 if TYPE_CHECKING:
-    from tests.identity.conftest import Client, Reply
+    from tests.access.conftest import Client, Reply
     from windtunnel_emulators.identity.directory import Directory
     from windtunnel_emulators.identity.tokens import Tokens
 

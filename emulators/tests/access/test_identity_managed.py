@@ -16,7 +16,7 @@ from windtunnel_emulators.identity.managed import LIFETIME, ManagedIdentity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.identity.conftest import Client
+    from tests.access.conftest import Client
     from windtunnel_emulators.clock import ManualClock
     from windtunnel_emulators.identity.directory import Directory
     from windtunnel_emulators.identity.tokens import Tokens

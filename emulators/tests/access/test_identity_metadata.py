@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 if TYPE_CHECKING:
-    from tests.identity.conftest import Client
+    from tests.access.conftest import Client
 
 BASE = "https://localhost:4580"
 

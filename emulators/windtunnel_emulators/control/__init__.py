@@ -1,0 +1,1 @@
+"""The control API of the emulators, mounted at ``/_windtunnel`` when it is first used."""
