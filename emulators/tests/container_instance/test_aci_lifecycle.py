@@ -48,6 +48,16 @@ async def test_creating_is_announced_and_answers_the_whole_group(emulators: Emul
     assert [event["name"] for event in poll.body["properties"]["events"]] == ["Pulling", "Pulled", "Created", "Started"]
 
 
+async def test_old_api_versions_answer_the_address_at_once(emulators: Emulators, body: Make) -> None:
+    # Recorded in 2020 with 2018-10-01; recordings of 2022 and later, with 2021-10-01, have it only once provisioned.
+    path = f"{emulators.path('g1')}?api-version=2018-10-01"
+    reply = await emulators.request("PUT", path, body(ipAddress=PUBLIC))
+    assert reply.body["properties"]["ipAddress"]["ip"] == "127.77.0.1"
+    await emulators.settled()
+    shown = await emulators.get("g1")
+    assert shown.body["properties"]["ipAddress"]["ip"] == emulators.runtime.running[0].spec.address == "127.77.0.1"
+
+
 async def test_a_group_that_runs_says_so(emulators: Emulators, body: Make) -> None:
     shown = await emulators.created("g1", body(ipAddress=PUBLIC))
     properties = shown.body["properties"]

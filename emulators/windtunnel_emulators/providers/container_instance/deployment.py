@@ -42,6 +42,11 @@ def uid_of(resource: Resource) -> str:
     return as_str(resource.state.get("uid"))
 
 
+def owner_of(uid: str, name: str) -> str:
+    """What the runtime knows a deployment by."""
+    return f"{uid}/{name}"
+
+
 def status_of(resource: Resource) -> GroupStatus | None:
     """What was last kept of a group's containers; None before they were started."""
     kept = resource.state.get("status")
@@ -147,7 +152,7 @@ class Deployment:
 
     @property
     def _owner(self) -> str:
-        return f"{self.uid}/{self.id.name}"
+        return owner_of(self.uid, self.id.name)
 
     def _container_group(self, plan: GroupPlan) -> ContainerGroup:
         world = self._world

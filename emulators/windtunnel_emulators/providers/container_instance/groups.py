@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .service import ContainerInstances
 
 PENDING = views.PENDING
+_ADDRESS_AFTERWARDS = "2020-11-01"
+"""From this api-version on, recordings show ``ip`` only once a group is provisioned; before, in the answer to PUT."""
 
 
 def put(call: Call, current: Resource | None, service: ContainerInstances) -> Change:
@@ -65,6 +67,8 @@ def put(call: Call, current: Resource | None, service: ContainerInstances) -> Ch
     service.images.check(call.id.name, properties, credentials(properties, load_secrets(secrets)))
     service.ledger.admit(resource)
     headers = service.creations.take(call.subscription, body.location or "")
+    if current is None and properties.ip_address is not None and call.api_version < _ADDRESS_AFTERWARDS:
+        resource = replace(resource, state=service.with_address(resource))
     return Change(
         resource=resource,
         status=201 if current is None else 200,

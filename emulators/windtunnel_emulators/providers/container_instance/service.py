@@ -17,7 +17,7 @@ from windtunnel_emulators.jsontypes import as_str
 from windtunnel_emulators.runtime.status import GroupState
 
 from . import views
-from .deployment import Deployment, events_of, status_of, uid_of
+from .deployment import Deployment, events_of, owner_of, status_of, uid_of
 from .images import Images
 from .ledger import Ledger
 from .quotas import Quotas
@@ -83,6 +83,11 @@ class ContainerInstances:
         await self._streams.close()
         await asyncio.gather(*(deployment.close() for deployment in self._deployments.values()))
         self._deployments.clear()
+
+    def with_address(self, resource: Resource) -> JsonObject:
+        """The state of a group that is being created, with an address from now on."""
+        owner = owner_of(uid_of(resource), resource.id.name)
+        return {**resource.state, "ip": self.world.runtime.allocate_address(owner)}
 
     # Works
 
