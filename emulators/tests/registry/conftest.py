@@ -168,9 +168,10 @@ class Cloud:
     service_class: type[RegistryService]
     clock: ManualClock = field(default_factory=ManualClock)
     listeners: StagedListeners = field(default_factory=StagedListeners)
+    store: Store = field(default_factory=lambda: Store(None))
+    """In memory, and kept over a restart: how files behave is for the store's own tests."""
 
     async def start(self) -> None:
-        self.store = Store(self.folder / "store.sqlite")
         directory = Directory.of(tenant=TENANT, subscription=SUBSCRIPTION, client_id=CLIENT_ID, client_secret=SECRET)
         self.tokens = Tokens(folder=self.keys, clock=self.clock, directory=directory)
         self.kernel = build(
@@ -207,7 +208,6 @@ class Cloud:
         await self.client.aclose()
         await self.kernel.operations.stop()
         await self.service.stop()
-        self.store.close()
 
     async def restart(self) -> None:
         """Stop, with all work interrupted, and start again."""
@@ -262,6 +262,10 @@ class Cloud:
         assert answer.status_code == 200, answer.text
         found = answer.json()
         return found["username"], found["passwords"][0]["value"]
+
+    @staticmethod
+    def registry_id(name: str = "registry1") -> str:
+        return registry_id(name)
 
     async def signed_in(self, name: str = "registry1") -> httpx.AsyncClient:
         """A client with the admin user's credentials."""

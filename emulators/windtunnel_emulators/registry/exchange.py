@@ -93,7 +93,7 @@ class Request:
     def length(self) -> int | None:
         """``Content-Length``, when it was sent."""
         text = self.headers.get("content-length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes: nothing more is taken from the connection before a piece was dealt with."""
