@@ -82,8 +82,8 @@ def app(controls: Controls) -> ASGI:
         tags=["Faults"],
         responses={404: {"model": models.Problem, "description": "No such rule"}},
     )
-    closed.add_api_route("/sessions", handlers.sign_out, methods=["DELETE"], tags=["Whole"])
-    closed.add_api_route("/reset", handlers.reset, methods=["POST"], tags=["Whole"])
+    closed.add_api_route("/sessions", handlers.sign_out, methods=["DELETE"], tags=["Everything"])
+    closed.add_api_route("/reset", handlers.reset, methods=["POST"], tags=["Everything"])
     api.include_router(closed)
     api.add_api_route(f"{PREFIX}/health", handlers.health, methods=["GET"], tags=["State"])
     for path in (PREFIX, f"{PREFIX}/"):

@@ -109,7 +109,8 @@ def _unauthorized(why: str) -> ArmError:
         "Unauthorized",
         f"{why} Use the application's id and secret (AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of windtunnel env) by HTTP"
         " Basic, or a bearer token of it.",
-        headers={"WWW-Authenticate": 'Basic realm="windtunnel control", charset="UTF-8"'},
+        # Basic is not offered: browsers would ask for it, and send it along from then on without being told to.
+        headers={"WWW-Authenticate": 'Bearer realm="windtunnel control"'},
     )
 
 

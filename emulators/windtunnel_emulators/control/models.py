@@ -52,7 +52,7 @@ class RuntimeState(Model):
 
 
 class FaultOrder(Model):
-    """What is to go wrong: an error status, a delay, a closed connection; everything but these is optional."""
+    """What is to go wrong: an error status, a delay or a closed connection, at least one of them."""
 
     path: str = Field(
         default=".*",

@@ -25,7 +25,9 @@ code, pre, textarea, input { font-family: ui-monospace, monospace; font-size: .8
 details, .login { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; margin-bottom: .5rem; }
 summary { padding: .625rem .875rem; cursor: pointer; display: flex; flex-wrap: wrap; gap: .25rem .75rem;
   align-items: baseline; }
-summary .what { color: var(--soft); font-size: .875rem; flex-basis: 100%; }
+summary .what { color: var(--soft); font-size: .875rem; flex-basis: 100%; order: 1; }
+summary::after { content: "Try it"; margin-left: auto; color: var(--soft); font-size: .875rem; }
+details[open] > summary::after { content: "Close"; }
 .verb { font-weight: 700; min-width: 4.5rem; }
 .get { color: var(--get); } .post { color: var(--post); } .delete { color: var(--delete); }
 .inside, .login { padding: .875rem; }
@@ -69,7 +71,7 @@ for (const form of document.querySelectorAll("form[data-path]")) {
     shown.textContent = "...";
     try {
       const answer = await fetch(path + (query.size ? "?" + query : ""),
-        { method: form.dataset.verb.toUpperCase(), headers, body: body ? body.value : undefined });
+        { method: form.dataset.verb.toUpperCase(), headers, credentials: "omit", body: body ? body.value : undefined });
       const text = await answer.text();
       let readable = text;
       try { readable = JSON.stringify(JSON.parse(text), null, 2); } catch { }
