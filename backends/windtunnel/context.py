@@ -115,7 +115,7 @@ class _Checked(io.RawIOBase):
             raise InvalidSpec(
                 f"{self._entry.path} changed while it was being packed", way_out="Deploy again when it is complete."
             )
-        if not data and self._left > 0:
+        if len(data) < size and self._left > 0:
             raise InvalidSpec(
                 f"{self._entry.path} became shorter while it was being packed",
                 way_out="Deploy again when it is complete.",

@@ -1,7 +1,7 @@
 """A reader of ONNX's protobuf encoding that skips the weights.
 
 Only structure is read, from a memory map, so that a model of a gigabyte costs neither memory nor time, and the ``onnx``
-package (a third of a second to import) is not needed to deploy one. Field numbers: onnx.proto of ONNX 1.18.
+package (a third of a second to import) is not needed to deploy one. Field numbers: onnx.proto of ONNX 1.23.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 EXTERNAL = 1
 """``TensorProto.DataLocation``."""
-_DEPTH_LIMIT = 64
+_DEPTH_LIMIT = 32
+"""Of graphs in graphs: protobuf's own limit of 100 messages, of which each graph takes three."""
 
 DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "str", 9: "bool",
     10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16",
     17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
     23: "float4_e2m1fn", 24: "float8_e8m0fnu", 25: "uint2", 26: "int2",
+    27: "float6_e2m3fn", 28: "float6_e3m2fn",
 }  # fmt: skip
 """``TensorProto.DataType`` as numpy (and ml_dtypes) name them; ``str`` for strings of any length."""
 

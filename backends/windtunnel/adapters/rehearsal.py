@@ -75,7 +75,7 @@ class Rehearsal:
         content = sent if isinstance(sent, bytes) else sent.encode() if isinstance(sent, str) else b""
         body = _described(content, str(request.headers.get("Content-Type", "")))
         self.calls.append(Call(method=method, url=url, body=_masked(body)))
-        status, answer = self._reply(method, urlsplit(url).path, body)
+        status, answer = self.reply(method, urlsplit(url).path, body)
         response = requests.Response()
         response.status_code = status
         response.url = url
@@ -84,7 +84,8 @@ class Rehearsal:
         response.raw = io.BytesIO(b"" if answer is None else json.dumps(answer).encode())
         return response
 
-    def _reply(self, method: str, path: str, body: Json) -> tuple[int, JsonObject | None]:
+    def reply(self, method: str, path: str, body: Json) -> tuple[int, JsonObject | None]:
+        """Status and body of the answer: as if nothing existed yet and everything worked."""
         key = path.lower()
         last = key.rpartition("/")[2]
         fixed: dict[str, JsonObject] = {
