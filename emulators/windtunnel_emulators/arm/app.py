@@ -15,7 +15,7 @@ from windtunnel_emulators.arm.catalogue import action, match
 from windtunnel_emulators.arm.endpoints import Endpoints
 from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.arm.ids import ResourceId
-from windtunnel_emulators.arm.operations import GROUP_TYPE
+from windtunnel_emulators.arm.journal import GROUP_TYPE
 from windtunnel_emulators.arm.paths import parse
 from windtunnel_emulators.arm.provider import Call
 from windtunnel_emulators.arm.responses import Answer, Writer, new_request_id, problem

@@ -16,22 +16,29 @@ from windtunnel_emulators.arm.responses import Answer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from windtunnel_emulators.arm.catalogue import Kind, Match
+    from windtunnel_emulators.arm.catalogue import Called, Kind, Match
     from windtunnel_emulators.arm.groups import Group
     from windtunnel_emulators.arm.ids import ResourceId
     from windtunnel_emulators.arm.kernel import Kernel
-    from windtunnel_emulators.arm.provider import AnyAction, Call, Change, Reply, Resource
+    from windtunnel_emulators.arm.provider import Call, Change, Reply, Resource
     from windtunnel_emulators.jsontypes import JsonObject
 
 
 async def answer(kernel: Kernel, call: Call, match: Match) -> Answer:
     """Answer a request below ``providers/{namespace}/{type}``; ``call.id`` is set unless it is about a collection."""
+    on_collection = _collection_action(call, match)
+    if on_collection is not None:
+        parent = None if call.id is None else call.id.parent
+        return await _act(kernel, replace(call, id=parent), match.kind, on_collection)
     if match.tail:
-        return await _act(kernel, call, match.kind, match.kind.type.actions, match.tail)
+        called = action(match.kind.type.actions, call.method, match.tail)
+        if called is None:
+            raise type_not_found(match.kind.provider.namespace, call.api_version)
+        return await _act(kernel, call, match.kind, called)
     if match.collection:
         if call.method == "GET":
             return _list(kernel, call, match.kind)
-        return await _act(kernel, call, match.kind, match.kind.type.collection_actions, ())
+        raise method_not_allowed(call.method)
     if call.method == "GET":
         return _get(kernel, call, match.kind)
     if call.method == "PUT":
@@ -206,12 +213,15 @@ def planned_removal(kernel: Kernel, call: Call, resources: Iterable[Resource], *
     return found
 
 
-async def _act(kernel: Kernel, call: Call, kind: Kind, actions: Iterable[AnyAction], tail: tuple[str, ...]) -> Answer:
-    called = action(actions, call.method, tail)
-    if called is None and not tail:
-        raise method_not_allowed(call.method)
-    if called is None:
-        raise type_not_found(kind.provider.namespace, call.api_version)
+def _collection_action(call: Call, match: Match) -> Called | None:
+    """An action on all resources of a type: what would be a name in its place is the action's path."""
+    if match.collection or not match.kind.type.collection_actions:
+        return None
+    called = action(match.kind.type.collection_actions, call.method, (match.names[-1], *match.tail))
+    return called if called is not None and called.action.method == call.method else None
+
+
+async def _act(kernel: Kernel, call: Call, kind: Kind, called: Called) -> Answer:
     if called.action.method != call.method:
         raise method_not_allowed(call.method)
     if call.group is not None:

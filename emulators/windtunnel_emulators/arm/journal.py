@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.store import SqlValue, Store
 
+GROUP_TYPE = "Microsoft.Resources/resourceGroups"
+"""What an operation on a group has for its type."""
+
 IN_PROGRESS = "InProgress"
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm.errors import ArmError
-from windtunnel_emulators.arm.journal import IN_PROGRESS
+from windtunnel_emulators.arm.journal import CANCELED, GROUP_TYPE, IN_PROGRESS
 from windtunnel_emulators.arm.paths import plain_location, resource_id
 from windtunnel_emulators.arm.responses import Answer, rfc3339
 
@@ -91,16 +91,16 @@ def status(operation: StoredOperation, kind: Kind, resource: Resource | None, pa
 
 
 def result(operation: StoredOperation, headers: dict[str, str]) -> Answer:
-    """A poll of ``Location``: 202 while the work goes on, then what the request would have answered."""
+    """A poll of ``Location``: 202 while the work goes on; then 204, the refusal, or for a group 200 (recorded)."""
     if operation.status == IN_PROGRESS:
         return Answer(status=202, headers=headers)
     if operation.error is not None:
         return Answer(status=operation.error_status or 500, body={"error": operation.error})
-    if operation.ended is not None and operation.status == "Canceled":
+    if operation.status == CANCELED:
         return Answer(
             status=409, body={"error": {"code": "OperationCanceled", "message": "The operation was canceled."}}
         )
-    return Answer(status=200 if operation.verb == "delete" else 204)
+    return Answer(status=200 if operation.type == GROUP_TYPE else 204)
 
 
 def unknown(id: str) -> ArmError:

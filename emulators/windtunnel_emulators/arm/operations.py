@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm.errors import ArmError
-from windtunnel_emulators.arm.journal import CANCELED, FAILED, SUCCEEDED, Journal, StoredOperation
+from windtunnel_emulators.arm.journal import CANCELED, FAILED, GROUP_TYPE, SUCCEEDED, Journal, StoredOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from windtunnel_emulators.arm.resources import Resources
     from windtunnel_emulators.clock import Clock, Pace
     from windtunnel_emulators.store import Store
-
-GROUP_TYPE = "Microsoft.Resources/resourceGroups"
 
 _PRUNE_EVERY = 100  # operations begun
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.arm import calls, checks, longrunning
 from windtunnel_emulators.arm.errors import ArmError, not_implemented, resource_group_not_found
 from windtunnel_emulators.arm.groups import Group
-from windtunnel_emulators.arm.operations import GROUP_TYPE
+from windtunnel_emulators.arm.journal import GROUP_TYPE
 from windtunnel_emulators.arm.responses import Answer
 
 if TYPE_CHECKING:
