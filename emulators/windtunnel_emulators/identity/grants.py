@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from windtunnel_emulators.identity import audiences, errors
+from windtunnel_emulators.identity import audiences, errors, jws
 from windtunnel_emulators.identity.tokens import LIFETIME
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Grants:
                 }
             ),
             # What MSAL tells accounts apart by.
-            "client_info": _base64url(msgspec.json.encode({"uid": person.object_id, "utid": tenant})),
+            "client_info": jws.encode(msgspec.json.encode({"uid": person.object_id, "utid": tenant})),
         }
         return answer
 
@@ -248,7 +248,3 @@ def _credentials(request: TokenRequest) -> tuple[str, str]:
     except (ValueError, binascii.Error) as error:
         raise errors.malformed("The Authorization header is not HTTP Basic with a client's id and secret.") from error
     return unquote_plus(client_id), unquote_plus(secret)
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

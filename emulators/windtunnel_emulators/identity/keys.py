@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.files import private_folder, read_secret, write_secret
+from windtunnel_emulators.identity import jws
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +27,11 @@ class SigningKey:
         self.private: RSAPrivateKey = private
         self.public: RSAPublicKey = private.public_key()
         numbers = self.public.public_numbers()
-        self._modulus = _base64url(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8))
-        self._exponent = _base64url(numbers.e.to_bytes((numbers.e.bit_length() + 7) // 8))
+        self._modulus = jws.encode(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8))
+        self._exponent = jws.encode(numbers.e.to_bytes((numbers.e.bit_length() + 7) // 8))
         # RFC 7638: the thumbprint of a key is that of its required members, in order of their names.
         members = f'{{"e":"{self._exponent}","kty":"RSA","n":"{self._modulus}"}}'
-        self.id: str = _base64url(hashlib.sha256(members.encode()).digest())
+        self.id: str = jws.encode(hashlib.sha256(members.encode()).digest())
 
     @classmethod
     def load_or_create(cls, folder: Path) -> SigningKey:
@@ -61,7 +61,3 @@ class SigningKey:
     def published(self) -> JsonObject:
         """The public part as a JSON Web Key."""
         return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id, "n": self._modulus, "e": self._exponent}
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

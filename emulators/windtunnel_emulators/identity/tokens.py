@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.arm.provider import Caller
+from windtunnel_emulators.identity import jws
 from windtunnel_emulators.identity.audiences import normal
 from windtunnel_emulators.identity.keys import SigningKey
 from windtunnel_emulators.jsontypes import Json, JsonObject, as_str
@@ -31,7 +32,6 @@ LIFETIME: Final = 3599
 _BACKDATED: Final = 300
 """Entra's tokens count from five minutes before they are issued, since clocks differ."""
 
-_LONGEST: Final = 16 * 1024
 _REMEMBERED: Final = 4096
 
 _END_OF_TIME: Final = 253402300800
@@ -114,13 +114,14 @@ class Tokens:
 
     def sign(self, claims: JsonObject) -> str:
         """Any claims as a signed token; who shows it must be checked by ``read`` and its audience by the reader."""
-        import jwt
-
-        return jwt.encode(claims, self.key.private, algorithm="RS256", headers={"kid": self.key.id})
+        return jws.sign(claims, self.key.private, self.key.id)
 
     def read(self, token: str) -> JsonObject:
         """The claims of a token that was signed here and holds now. Raises ``InvalidToken``."""
-        claims = self._signed(token)
+        try:
+            claims = jws.verify(token, self.key.public, self.key.id)
+        except jws.NotSigned as problem:
+            raise InvalidToken(str(problem)) from problem
         self._refuse_time(claims)
         return claims
 
@@ -179,8 +180,8 @@ class Tokens:
 
     def _check_anew(self, token: str, authority: str) -> _Checked:
         try:
-            claims = self._signed(token)
-        except InvalidToken as problem:
+            claims = jws.verify(token, self.key.public, self.key.id)
+        except jws.NotSigned as problem:
             issuer = _claimed_issuer(token)
             if issuer.startswith(PUBLIC_ISSUER) and issuer != self.issuer:
                 raise self._wrong_tenant(issuer, authority) from problem
@@ -203,37 +204,6 @@ class Tokens:
             audience=normal(as_str(claims.get("aud"))),
             expires=ends,
         )
-
-    def _signed(self, token: str) -> JsonObject:
-        """The claims of a token that was signed here, whatever they are. Raises ``InvalidToken``."""
-        import jwt
-
-        if len(token) > _LONGEST:
-            raise InvalidToken("is too long")
-        try:
-            header = jwt.get_unverified_header(token)
-            if header.get("kid") != self.key.id:
-                raise InvalidToken(
-                    "was not signed by these emulators (but by Azure, or by emulators with another state folder)"
-                )
-            # The algorithm is ours to say, never the token's; times are checked against our own clock.
-            claims: JsonObject = jwt.decode(
-                token,
-                self.key.public,
-                algorithms=["RS256"],
-                options={
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                    "verify_aud": False,
-                    "verify_iss": False,
-                    "verify_sub": False,
-                    "verify_jti": False,
-                },
-            )
-        except jwt.PyJWTError as problem:
-            raise InvalidToken("is no JSON Web Token, or its signature does not fit") from problem
-        return claims
 
     def _refuse_time(self, claims: JsonObject) -> None:
         now = self._clock.now().timestamp()
@@ -284,13 +254,10 @@ def _kind(claims: JsonObject) -> Kind:
 
 def _claimed_issuer(token: str) -> str:
     """The issuer that a token names, for a sentence only: nothing of it has been checked."""
-    import jwt
-
     try:
-        claims: dict[str, Json] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.PyJWTError:
+        return as_str(jws.claimed(token).get("iss"))[:200]
+    except jws.NotSigned:
         return ""
-    return as_str(claims.get("iss"))[:200]
 
 
 def _printable(text: str) -> str:
