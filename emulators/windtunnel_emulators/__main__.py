@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     """Parse, run, and say in a sentence why not."""
     environment = os.environ if environment is None else environment
     given = _parser().parse_args(arguments)
-    configure(json=given.log_format == "json", level=given.log_level)
+    log = configure(json=given.log_format == "json", level=given.log_level)
     folder: Path | None = given.state_dir
     if folder is None and not given.ephemeral:
         folder = default_folder(environment)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options))
+            runner.run(serve(options, log))
     except (StateProblem, StoreProblem, PortTaken) as problem:
         print(f"windtunnel emulators: {problem}", file=sys.stderr)
         return 1

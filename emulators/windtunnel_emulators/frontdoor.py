@@ -5,14 +5,16 @@ Which part answers is a matter of the path's first word, and for the token servi
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.asgi import respond, respond_json
 from windtunnel_emulators.logs import log_request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from windtunnel_emulators.asgi import ASGI, Message, Receive, Scope, Send
     from windtunnel_emulators.clock import Clock
@@ -49,11 +51,24 @@ class FrontDoor:
         self._control: ASGI | None = None
         self._health = health
         self._clock = clock
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @asynccontextmanager
+    async def closed(self) -> AsyncGenerator[None]:
+        """Within it, requests wait outside, but those to the control API."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request, or a WebSocket, to the part that it is for."""
         path: str = scope["path"]
         word = path.lstrip("/").partition("/")[0].lower()
+        if not self._open.is_set() and word != _OWN:
+            await self._open.wait()
         if scope["type"] == "http" and word != _OWN:
             fault = self._faults.match(scope["method"], path)
             if fault is not None and await self._went_wrong(fault, scope, send):

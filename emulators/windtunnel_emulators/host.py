@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators import __version__
 from windtunnel_emulators.arm.app import Arm
-from windtunnel_emulators.arm.kernel import Kernel, build
+from windtunnel_emulators.arm.kernel import build
+from windtunnel_emulators.arm.reset import reset
 from windtunnel_emulators.clock import RealClock
 from windtunnel_emulators.discovery import discover
 from windtunnel_emulators.faults import Faults
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from windtunnel_emulators.arm.kernel import Kernel
     from windtunnel_emulators.arm.provider import AnyProvider, Service
     from windtunnel_emulators.asgi import ASGI
     from windtunnel_emulators.clock import Pace
-    from windtunnel_emulators.runtime.interface import Runtime
+    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.logtail import LogTail
 
 FRONT_DOOR = "front door"
 MANAGED_IDENTITY = "managed identity"
@@ -67,12 +70,14 @@ class Options:
 class Host:
     """The emulators, from start to stop."""
 
-    def __init__(self, options: Options, providers: Sequence[AnyProvider] | None = None) -> None:
-        """``providers`` None takes all that are installed."""
+    def __init__(self, options: Options, log: LogTail, providers: Sequence[AnyProvider] | None = None) -> None:
+        """``log`` is what the control API shows; ``providers`` None takes all that are installed."""
         self._options = options
+        self._log = log
         self._providers = providers
+        self._clock = RealClock()
+        self._started = self._clock.monotonic()
         self._stack = contextlib.AsyncExitStack()
-        self._services: list[Service] = []
 
     async def start(self) -> Ready:
         """Start everything. Raises ``StateProblem``, ``StoreProblem``, ``PortTaken``, having undone what was done."""
@@ -87,8 +92,7 @@ class Host:
         await self._stack.aclose()
 
     async def _start(self) -> Ready:
-        options = self._options
-        clock = RealClock()
+        options, clock = self._options, self._clock
         state = State(options.state_folder, ephemeral=options.ephemeral)
         self._stack.callback(state.close)
         store = Store(state.store_file)
@@ -103,8 +107,6 @@ class Host:
             client_id=credentials.client_id,
             client_secret=credentials.client_secret,
         )
-        tokens = Tokens(folder=state.parts / "identity", clock=clock, directory=directory)
-        listeners = Listeners(store, authority.server_context())
         kernel = build(
             store=store,
             clock=clock,
@@ -112,20 +114,23 @@ class Host:
             directory=directory,
             subscription=credentials.subscription,
         )
-        world = _world(kernel, state, tokens, listeners, options.runtime)
+        tokens = Tokens(folder=state.parts / "identity", clock=clock, directory=directory)
+        world = _world(kernel, state, tokens, Listeners(store, authority.server_context()), options.runtime)
         routes = await self._start_services(kernel, world)
+        identity = TokenService(directory=directory, tokens=tokens, store=store, clock=clock, pace=options.pace)
+        faults = Faults()
         door = FrontDoor(
             arm=Arm(kernel, tokens, ENDPOINTS),
-            identity=TokenService(directory=directory, tokens=tokens, store=store, clock=clock, pace=options.pace),
+            identity=identity,
             owned_by_identity=owns,
             routes=routes,
-            control=_control,
-            health=lambda: {"status": "ok", "version": __version__, "pid": os.getpid()},
-            faults=Faults(),
+            control=lambda: self._control(kernel, world, door, identity, faults),
+            health=_health,
+            faults=faults,
             clock=clock,
         )
-        self._stack.push_async_callback(listeners.close_all)
-        port = await listeners.open(FRONT_DOOR, door, port=options.port)
+        self._stack.push_async_callback(world.listeners.close_all)
+        port = await world.listeners.open(FRONT_DOOR, door, port=options.port)
         managed = ManagedIdentity(
             directory=directory,
             tokens=tokens,
@@ -133,7 +138,7 @@ class Host:
             subscription=credentials.subscription,
             front_door=lambda: f"https://localhost:{port}",
         )
-        managed_port = await listeners.open(MANAGED_IDENTITY, managed, tls=False)
+        managed_port = await world.listeners.open(MANAGED_IDENTITY, managed, tls=False)
         ready = _ready(state, authority, port, managed_port)
         state.announce(ready, options.ready_file)
         _log.info("ready at %s, state in %s", ready.endpoints.resource_manager, state.folder)
@@ -141,50 +146,79 @@ class Host:
 
     async def _start_services(self, kernel: Kernel, world: World) -> dict[str, ASGI]:
         """Make and start every provider's service; returns the paths that they mount at the front door."""
-        self._stack.push_async_callback(self._limited, "the runtime", world.runtime.close)
+        self._stack.push_async_callback(_within_limit, "the runtime", world.runtime.close)
         await world.runtime.start_up()
+        services: list[Service] = []
         routes: dict[str, ASGI] = {}
         for provider in discover() if self._providers is None else self._providers:
             service: Service = provider.service(world)
             kernel.catalogue.add(provider, service)
-            self._services.append(service)
-            for word, app in getattr(service, "routes", {}).items():
-                if word in routes:
-                    raise ValueError(f"two providers mount {word} at the front door")
-                routes[word] = app
-        self._stack.push_async_callback(self._stop_services)
-        for service in self._services:
+            services.append(service)
+            mounted: Mapping[str, ASGI] = getattr(service, "routes", {})
+            if twice := routes.keys() & mounted.keys():
+                raise ValueError(f"two providers mount {', '.join(twice)} at the front door")
+            routes.update(mounted)
+        self._stack.push_async_callback(_stop_services, services)
+        for service in services:
             await service.start()
         self._stack.push_async_callback(kernel.operations.stop)
         kernel.operations.resume()
         return routes
 
-    async def _stop_services(self) -> None:
-        await asyncio.gather(*(self._limited(type(s).__name__, s.stop) for s in self._services))
+    async def _control(
+        self, kernel: Kernel, world: World, door: FrontDoor, identity: TokenService, faults: Faults
+    ) -> ASGI:
+        """The control API. Its import takes the better part of a second, so it has a thread and is the first user's."""
+        await asyncio.to_thread(__import__, "windtunnel_emulators.control.app")
+        from windtunnel_emulators.control.app import Controls, app
 
-    async def _limited(self, what: str, stop: Callable[[], Awaitable[None]]) -> None:
-        """Stop one part; what fails or hangs is logged and does not keep the others from stopping."""
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await stop()
-        except TimeoutError:
-            _log.error("%s did not stop within %.0f s", what, _STOP_S)
-        except Exception:
-            _log.exception("%s did not stop", what)
+        async def start_over() -> None:
+            async with door.closed():
+                await reset(kernel)
+                world.listeners.remember()
+
+        return app(
+            Controls(
+                world=world,
+                directory=kernel.directory,
+                faults=faults,
+                log=self._log,
+                health=_health,
+                started=self._started,
+                operations=kernel.operations.latest,
+                reset=start_over,
+                sign_out=identity.refresh_tokens.revoke_all,
+            )
+        )
+
+
+async def _stop_services(services: Sequence[Service]) -> None:
+    await asyncio.gather(*(_within_limit(type(service).__name__, service.stop) for service in services))
+
+
+async def _within_limit(what: str, stop: Callable[[], Awaitable[None]]) -> None:
+    """Stop one part; what fails or hangs is logged and does not keep the others from stopping."""
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await stop()
+    except TimeoutError:
+        _log.error("%s did not stop within %.0f s", what, _STOP_S)
+    except Exception:
+        _log.exception("%s did not stop", what)
 
 
 def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, runtime: str) -> World:
     from windtunnel_emulators.registry.content import Content
+    from windtunnel_emulators.runtime.process import ProcessRuntime
 
-    content = Content(kernel.store, state.parts / "registry", clock=kernel.clock)
     return World(
         store=kernel.store,
         resources=kernel.resources,
         clock=kernel.clock,
         pace=kernel.pace,
         folder=state.parts,
-        runtime=_runtime(runtime, kernel, state),
-        content=content,
+        runtime=ProcessRuntime(state.parts / "runtime", kernel.clock),
+        content=Content(kernel.store, state.parts / "registry", clock=kernel.clock),
         tokens=tokens,
         listeners=listeners,
         tenant=kernel.directory.tenant,
@@ -192,14 +226,8 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, r
     )
 
 
-def _runtime(name: str, kernel: Kernel, state: State) -> Runtime:
-    from windtunnel_emulators.runtime.process import ProcessRuntime
-
-    return ProcessRuntime(state.parts / "runtime", kernel.clock)
-
-
-async def _control() -> ASGI:
-    raise NotImplementedError
+def _health() -> JsonObject:
+    return {"status": "ok", "version": __version__, "pid": os.getpid()}
 
 
 def _ready(state: State, authority: CertificateAuthority, port: int, managed_identity: int) -> Ready:
@@ -228,13 +256,13 @@ def _ready(state: State, authority: CertificateAuthority, port: int, managed_ide
     )
 
 
-async def serve(options: Options) -> None:
+async def serve(options: Options, log: LogTail) -> None:
     """Run until SIGTERM or SIGINT. Raises what ``Host.start`` raises."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    host = Host(options)
+    host = Host(options, log)
     await host.start()
     try:
         await ended.wait()

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from windtunnel_emulators.logtail import LogTail
+
 if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Scope
 
 _requests = logging.getLogger("windtunnel_emulators.requests")
 
 
-def configure(*, json: bool, level: str) -> None:
-    """Set up logging for this process, once, before anything is logged."""
+def configure(*, json: bool, level: str) -> LogTail:
+    """Set up logging for this process, once, before anything is logged; returns the last lines, for others to read."""
     # Nothing of these is printed, and finding them out is most of what a record costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if sys.version_info >= (3, 12):
@@ -37,6 +39,10 @@ def configure(*, json: bool, level: str) -> None:
             "loggers": {"windtunnel_emulators": {"level": level.upper()}},
         }
     )
+    tail = LogTail()
+    tail.setFormatter(_JsonLines() if json else _Lines())
+    logging.getLogger().addHandler(tail)
+    return tail
 
 
 def log_request(scope: Scope, status: int, seconds: float, request_id: str | None = None) -> None:

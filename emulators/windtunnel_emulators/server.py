@@ -58,6 +58,7 @@ class Listeners:
         bound = _socket(name, 0, self.remembered(name))
         self._reserved[name] = bound
         port: int = bound.getsockname()[1]
+        self._remember(name, port)
         return port
 
     async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True) -> int:
@@ -71,8 +72,7 @@ class Listeners:
         listener = _Listener(app, reserved)
         await listener.start(self._tls if tls else None)
         self._open[name] = listener
-        if self.remembered(name) != listener.port:
-            self.remember(name)
+        self._remember(name, listener.port)
         if self._clock is None:
             self._clock = asyncio.get_running_loop().create_task(self._dates(), name="dates of answers")
         return listener.port
@@ -107,9 +107,15 @@ class Listeners:
         row = self._store.row("SELECT port FROM ports WHERE name = ?", (name,))
         return None if row is None else int(row[0] or 0)
 
-    def remember(self, name: str) -> None:
-        """Write down the port of an open name, after the store was cleared too."""
-        self._store.execute("INSERT OR REPLACE INTO ports VALUES (?, ?)", (name, self._open[name].port))
+    def remember(self) -> None:
+        """Write down the ports of all open names, as after the store was cleared."""
+        with self._store.transaction():
+            for name, listener in self._open.items():
+                self._remember(name, listener.port)
+
+    def _remember(self, name: str, port: int) -> None:
+        if self.remembered(name) != port:
+            self._store.execute("INSERT OR REPLACE INTO ports VALUES (?, ?)", (name, port))
 
     async def _dates(self) -> None:
         while True:

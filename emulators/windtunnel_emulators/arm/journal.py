@@ -98,6 +98,11 @@ class Journal:
         )
         return [_operation(row) for row in rows]
 
+    def latest(self, most: int) -> list[StoredOperation]:
+        """Newest first."""
+        rows = self._store.rows(f"SELECT {_COLUMNS} FROM operations ORDER BY started DESC, id LIMIT ?", (most,))  # noqa: S608
+        return [_operation(row) for row in rows]
+
     def add(self, operation: StoredOperation) -> None:
         """Write an operation that begins."""
         removal = None
