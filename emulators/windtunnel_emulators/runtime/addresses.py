@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import socket
 
-_FIRST = (127 << 24) + (77 << 16) + 1
-"""127.77.0.1: far from what a system's own resolvers and tools like to use (127.0.0.53, 127.0.1.1)."""
-_COUNT = 0xFFFF - 1
+from windtunnel_emulators.runtime.interface import StartError
+
+_FIRST = (127 << 24) + (64 << 16)
+"""127.64.0.0: far from what a system's own resolvers and tools like to use (127.0.0.53, 127.0.1.1)."""
+_COUNT = 64 << 16
 ONLY = "127.0.0.1"
 
 
 class Addresses:
-    """Hands out the lowest free address; the same owner gets the same one until it is released."""
+    """Hands out one free address after the other; the same owner gets the same one until it is released.
 
-    def __init__(self) -> None:
+    Where it begins follows from the ``seed``, so that emulators that run side by side stay out of each other's way.
+    """
+
+    def __init__(self, seed: str) -> None:
         self._of_owner: dict[str, str] = {}
         self._used: set[str] = set()
+        block = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") % (_COUNT >> 8)
+        self._next = (block << 8) + 1
         self._distinct: bool | None = None
 
     @property
     def distinct(self) -> bool:
         """Every group can have an address of its own."""
         if self._distinct is None:
-            self._distinct = _can_bind(_text(_FIRST))
+            self._distinct = _can_bind(_text(_FIRST + self._next))
         return self._distinct
 
     def allocate(self, owner: str, preferred: str | None = None) -> str:
@@ -47,11 +55,12 @@ class Addresses:
     def _free(self) -> str:
         if not self.distinct:
             return ONLY
-        for number in range(_FIRST, _FIRST + _COUNT):
-            address = _text(number)
-            if number & 0xFF not in (0, 0xFF) and address not in self._used:
+        for _ in range(_COUNT):
+            address = _text(_FIRST + self._next)
+            self._next = (self._next + 1) % _COUNT
+            if not address.endswith((".0", ".255")) and address not in self._used:
                 return address
-        return ONLY
+        raise StartError("every loopback address of the runtime is in use; delete a group first")
 
 
 def _is_ours(address: str) -> bool:

@@ -58,7 +58,7 @@ class ProcessRuntime:
         self._own_root = own_root
         self._use_groups = control_groups is not False
         self._keeper = KeeperConnection()
-        self._addresses = Addresses()
+        self._addresses = Addresses(str(folder))
         self._records = Records(folder / "running.jsonl")
         self._watch = MemoryWatch(clock)
         self._containers: dict[str, ProcessContainer] = {}
@@ -69,6 +69,11 @@ class ProcessRuntime:
     @property
     def name(self) -> str:
         return "process"
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """Of the process that keeps the containers; None while there is none."""
+        return self._keeper.pid
 
     def limits(self) -> Mapping[str, str]:
         groups = self._control_groups()

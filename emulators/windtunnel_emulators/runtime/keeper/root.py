@@ -15,7 +15,8 @@ from windtunnel_emulators.runtime.keeper import kernel, protocol
 if TYPE_CHECKING:
     from windtunnel_emulators.runtime.keeper.protocol import Message, Value
 
-_HOST = "/.host"
+_HOST = "/.windtunnel-host"
+"""Where this machine's files are while the steps are taken; no step may lead there by a link of the image."""
 
 # What Docker leaves to a container, less MKNOD: nothing here keeps a device node from being opened.
 _KEPT_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31})
@@ -34,7 +35,7 @@ def enter_new_root(plan: Message, *, user_namespace: bool) -> None:
         kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV)
     top = os.path.join(folder, "merged")
     _overlay(_fields(steps[0]), top, host="", user_namespace=user_namespace)
-    os.makedirs(top + _HOST, exist_ok=True)
+    os.mkdir(top + _HOST)
     os.chdir(top)
     kernel.pivot_root(".", _HOST[1:])
     os.chdir("/")
@@ -55,7 +56,7 @@ def give_up_capabilities() -> None:
 
 
 def _take(step: dict[str, Value], *, user_namespace: bool) -> None:
-    target = protocol.text(step.get("target"))
+    target = _inside(protocol.text(step.get("target")))
     match step.get("kind"):
         case "overlay":
             _overlay(step, target, host=_HOST, user_namespace=user_namespace)
@@ -77,6 +78,15 @@ def _take(step: dict[str, Value], *, user_namespace: bool) -> None:
                 os.symlink(protocol.text(step.get("to")), target)
         case other:
             raise OSError(f"no such step: {other!r}")
+
+
+def _inside(target: str) -> str:
+    """Where a target really is, links of the image followed; raises ``OSError`` when that is outside."""
+    folder, name = os.path.split(target)
+    real = os.path.realpath(target) if os.path.isdir(target) else os.path.join(os.path.realpath(folder), name)
+    if os.path.commonpath([real, _HOST]) == _HOST:
+        raise OSError(f"a link in the image makes {target} lead out of the container")
+    return real
 
 
 def _overlay(step: dict[str, Value], target: str, *, host: str, user_namespace: bool) -> None:
