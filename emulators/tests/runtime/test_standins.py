@@ -66,7 +66,7 @@ class Tutorial:
     async def logged(self, container: ProcessContainer, text: str) -> str:
         """The output, once the text is in it."""
         async with asyncio.timeout(20):
-            while text not in (output := read_log(container.spec.log)):  # noqa: ASYNC110  # nothing else says so
+            while text not in (output := read_log(container.spec.log)):
                 assert container.running, output
                 await asyncio.sleep(0.005)
         return output
