@@ -119,7 +119,8 @@ class State:
             tenant=str(uuid.uuid4()),
             subscription=str(uuid.uuid4()),
             client_id=str(uuid.uuid4()),
-            client_secret=secrets.token_urlsafe(30),
+            # Never a dash first: "az login -p" would take the secret for an option.
+            client_secret=f"wt~{secrets.token_urlsafe(30)}",
         )
         write_secret(file, msgspec.json.encode(made))
         return made
