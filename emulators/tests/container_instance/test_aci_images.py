@@ -105,6 +105,23 @@ async def test_a_registry_may_give_images_to_anybody(emulators: Emulators, regis
     assert (await emulators.put("g1", with_image(body, "localhost:5001/team/app:1"))).status == 201
 
 
+async def test_an_identity_of_the_group_pulls_with_a_token(
+    emulators: Emulators, registry: Resource, body: Make
+) -> None:
+    identity = "/subscriptions/s/resourceGroups/r/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+    asked = body(
+        image="localhost:5001/team/app:1",
+        imageRegistryCredentials=[{"server": "localhost:5001", "identity": identity}],
+    )
+    asked["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}
+    shown = await emulators.created("g1", asked)
+    ((_, (credential,)),) = emulators.runtime.pulls
+    claims = msgspec.json.decode(credential.password)
+    assert credential.username == "00000000-0000-0000-0000-000000000000"
+    assert (claims["aud"], claims["grant_type"], claims["sub"]) == ("localhost:5001", "refresh_token", identity)
+    assert shown.body["properties"]["imageRegistryCredentials"] == [{"server": "localhost:5001", "identity": identity}]
+
+
 async def test_other_credentials_are_checked_by_the_pull(emulators: Emulators, registry: Resource, body: Make) -> None:
     given = {"username": "an-application", "password": "secret"}
     assert (await emulators.put("g1", with_image(body, "localhost:5001/team/app:1", **given))).status == 201

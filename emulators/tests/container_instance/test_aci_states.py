@@ -159,6 +159,9 @@ async def test_a_group_that_does_not_start_in_time_has_failed(emulators: Emulato
     assert poll.body["error"]["code"] == "ContainerGroupProvisioningTimeout"
     assert "container 'main' is Waiting" in poll.body["error"]["message"]
     assert (await emulators.get("g1")).body["properties"]["provisioningState"] == "Failed"
+    await emulators.crash()
+    assert emulators.runtime.pulls == []
+    assert (await emulators.get("g1")).body["properties"]["provisioningState"] == "Failed"
 
 
 async def test_a_liveness_probe_restarts_its_container(emulators: Emulators, body: Make) -> None:

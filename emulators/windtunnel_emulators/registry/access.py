@@ -143,9 +143,9 @@ class Access:
         """Who an access token of Azure stands for; None when it does not hold or is for something else."""
         return self._callers.caller(token, arm=registry.arm_tokens)
 
-    def issue_refresh(self, registry: Registry, user: str) -> str:
+    def issue_refresh(self, registry: Registry, user: str, lifetime: int = REFRESH_LIFETIME_S) -> str:
         """A refresh token for a caller that has shown who he is."""
-        return self._sign(registry, user, REFRESH, REFRESH_LIFETIME_S, {"tenant": registry.tenant})
+        return self._sign(registry, user, REFRESH, lifetime, {"tenant": registry.tenant})
 
     def issue_access(self, registry: Registry, grants: Grants, scopes: Iterable[Scope]) -> str:
         """An access token of somebody for some scopes, which are within what is granted."""

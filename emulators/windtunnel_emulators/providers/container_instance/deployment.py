@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from windtunnel_emulators.arm.ids import ResourceId
     from windtunnel_emulators.arm.provider import Resource
     from windtunnel_emulators.jsontypes import JsonObject
-    from windtunnel_emulators.runtime.plan import GroupPlan
     from windtunnel_emulators.runtime.status import GroupStatus
     from windtunnel_emulators.world import World
+
+    from .bodies import GroupProperties
+    from .images import Images
+    from .stored import Secrets
 
 
 def new_state() -> JsonObject:
@@ -61,7 +64,7 @@ def events_of(resource: Resource) -> tuple[Event, ...]:
 class Deployment:
     """Made for a stored group; nothing runs before ``deploy`` or ``restore``."""
 
-    def __init__(self, resource: Resource, world: World, folder: Path, grace_s: float) -> None:
+    def __init__(self, resource: Resource, world: World, *, images: Images, folder: Path, grace_s: float) -> None:
         self.uid = uid_of(resource)
         self.id: ResourceId = resource.id
         self.group: ContainerGroup | None = None
@@ -69,6 +72,7 @@ class Deployment:
         self.events = events_of(resource)
         self.ip: str | None = as_str(resource.state.get("ip")) or None
         self._world = world
+        self._images = images
         self._folder = folder / self.uid
         self._grace_s = grace_s
         self._kept: object = None
@@ -84,8 +88,7 @@ class Deployment:
         except volumes.VolumeProblem as problem:
             self._happened("FailedMount", str(problem))
             raise
-        plan = group_plan(properties, secrets, owner=self._owner, folders=folders, grace_s=self._grace_s)
-        self.group = self._container_group(plan)
+        self.group = self._container_group(properties, secrets, folders)
         await self.group.start()
         return self.group
 
@@ -95,8 +98,7 @@ class Deployment:
         folders = volumes.existing(self._folder / "volumes", properties)
         if not await asyncio.to_thread(lambda: all(folder.is_dir() for folder in folders.values())):
             folders = await volumes.prepare(self._folder / "volumes", properties, secrets)
-        plan = group_plan(properties, secrets, owner=self._owner, folders=folders, grace_s=self._grace_s)
-        self.group = self._container_group(plan)
+        self.group = self._container_group(properties, secrets, folders)
         if self._before is not None:
             self.group.restore(self._before)
 
@@ -123,6 +125,12 @@ class Deployment:
         if self.group is not None:
             await self.group.remove(self._grace_s)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def give_up(self) -> None:
+        """End what has not come to run in time; its last states are kept."""
+        if self.group is not None:
+            await self.group.close(self._grace_s)
+            self.keep(self.group.status)
 
     def provisioned(self) -> None:
         """The group has its address from now on."""
@@ -154,8 +162,18 @@ class Deployment:
     def _owner(self) -> str:
         return owner_of(self.uid, self.id.name)
 
-    def _container_group(self, plan: GroupPlan) -> ContainerGroup:
+    def _container_group(
+        self, properties: GroupProperties, secrets: Secrets, folders: dict[str, Path]
+    ) -> ContainerGroup:
         world = self._world
+        plan = group_plan(
+            properties,
+            secrets,
+            owner=self._owner,
+            folders=folders,
+            pull_with=self._images.credentials(properties, secrets),
+            grace_s=self._grace_s,
+        )
         return ContainerGroup(
             plan,
             runtime=world.runtime,

@@ -13,7 +13,6 @@ from . import views
 from .bodies import GroupBody
 from .capabilities import ceiling
 from .deployment import new_state
-from .plans import credentials
 from .reading import read
 from .service import transitioning
 from .stored import identity_envelope, load, load_secrets, store
@@ -64,7 +63,7 @@ def put(call: Call, current: Resource | None, service: ContainerInstances) -> Ch
         state=new_state() if current is None else current.state,
         etag="" if current is None else current.etag,
     )
-    service.images.check(call.id.name, properties, credentials(properties, load_secrets(secrets)))
+    service.images.check(call.id.name, properties, load_secrets(secrets))
     service.ledger.admit(resource)
     headers = service.creations.take(call.subscription, body.location or "")
     if current is None and properties.ip_address is not None and call.api_version < _ADDRESS_AFTERWARDS:

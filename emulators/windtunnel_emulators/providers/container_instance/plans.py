@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.runtime.interface import Credentials, Mount
+from windtunnel_emulators.runtime.interface import Mount
 from windtunnel_emulators.runtime.plan import (
     ContainerPlan,
     ExecAction,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from windtunnel_emulators.runtime.interface import Credentials
+
     from . import container_bodies as bodies
     from .bodies import GroupProperties, Volume
     from .stored import Secrets
@@ -34,6 +36,7 @@ def group_plan(
     *,
     owner: str,
     folders: Mapping[str, Path],
+    pull_with: tuple[Credentials, ...],
     grace_s: float,
 ) -> GroupPlan:
     """The plan. ``folders`` has the folder of each volume by its name."""
@@ -81,22 +84,9 @@ def group_plan(
         containers=containers,
         init_containers=inits,
         restart_policy=RestartPolicy(properties.restart_policy or "Always"),
-        credentials=credentials(properties, secrets),
+        credentials=pull_with,
         pull_attempts=PULL_ATTEMPTS,
         grace_s=grace_s,
-    )
-
-
-def credentials(properties: GroupProperties, secrets: Secrets) -> tuple[Credentials, ...]:
-    """What images are pulled with."""
-    return tuple(
-        Credentials(
-            server=given.server or "",
-            username=given.username or "",
-            password=secrets.registries[given.server or ""],
-        )
-        for given in properties.image_registry_credentials or []
-        if (given.server or "") in secrets.registries
     )
 
 

@@ -75,7 +75,8 @@ class ContainerInstances:
         self.ledger.refresh()
         for group in groups:
             status = status_of(group)
-            if group.busy is None and status is not None and not status.finished:
+            failed = group.properties.get("provisioningState") == views.FAILED
+            if group.busy is None and not failed and status is not None and not status.finished:
                 await self._take_up(group)
 
     async def stop(self) -> None:
@@ -100,6 +101,9 @@ class ContainerInstances:
             group = await deployment.deploy(resource)
             await self._provisioned(group, resource)
             deployment.provisioned()
+        except ArmError:
+            await deployment.give_up()
+            raise
         except VolumeProblem as problem:
             raise ArmError(400, "FailedMount", f"{_named(resource)} cannot be started: {problem}.") from problem
         finally:
@@ -197,7 +201,9 @@ class ContainerInstances:
     def _deployment(self, resource: Resource) -> Deployment:
         uid = uid_of(resource)
         if uid not in self._deployments:
-            self._deployments[uid] = Deployment(resource, self.world, self._folder, self._grace_s)
+            self._deployments[uid] = Deployment(
+                resource, self.world, images=self.images, folder=self._folder, grace_s=self._grace_s
+            )
         return self._deployments[uid]
 
     async def _take_up(self, resource: Resource) -> None:
