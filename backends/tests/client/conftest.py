@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,17 @@ from windtunnel.adapters.aci_work import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.clouds import Cloud
+from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel.records import Records
 from windtunnel.runtime_check import InstalledRuntime
+from windtunnel.scoring_client import ScoringClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from windtunnel.interface import Progress
+    from windtunnel.jsontypes import Json, JsonObject
 
     MakeAci = Callable[[Cloud], AciAdapter]
 
@@ -58,16 +62,106 @@ def script_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def rehearsal() -> Rehearsal:
-    """What the adapters would send, answered as by an empty subscription."""
-    return Rehearsal()
+class FakeAzure(Rehearsal):
+    """A subscription in memory: what is put is there, what is deleted is gone, and groups run at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: set[str] = set()
+        self.refusals: list[tuple[str, str, int, str, str]] = []
+        self.container_state: JsonObject = {"currentState": {"state": "Running"}, "restartCount": 0}
+        self.run_status = "Succeeded"
+        self.log = b"Step 1/2 : FROM python\nall is well\n"
+        self.group_log = "init() says: hello"
+        self.groups: dict[str, JsonObject] = {}
+
+    def refuse(self, method: str, path: str, status: int, code: str, message: str) -> None:
+        """Answer with an error from now on."""
+        self.refusals.append((method, path, status, code, message))
+
+    def sent(self, method: str, path: str) -> list[Json]:
+        """The bodies of the requests of a kind, in order; secrets masked."""
+        return [c.body for c in self.calls if c.method == method and re.search(path, c.url)]
+
+    def reply(self, method: str, path: str, body: Json) -> tuple[int, JsonObject | bytes | None]:
+        for wanted, pattern, status, code, message in self.refusals:
+            if method == wanted and re.search(pattern, path, re.IGNORECASE):
+                return status, {"error": {"code": code, "message": message}}
+        name = path.rpartition("/")[2]
+        if "/manifests/" in path:
+            return (200, None) if name in self.images else (404, None)
+        if path.endswith("/scheduleRun"):
+            images = as_list(as_object(body).get("imageNames"))
+            self.images |= {as_str(i).rpartition(":")[2] for i in images if self.run_status == "Succeeded"}
+            return 200, {"properties": {"runId": "cf1", "status": "Queued"}}
+        if re.search(r"/runs/\w+$", path):
+            return 200, {"properties": {"runId": name, "status": self.run_status}}
+        if name == "run.log":
+            return 200, self.log
+        if path.endswith("/cancel"):
+            return 200, None
+        if path.endswith("/logs"):
+            return 200, {"content": self.group_log}
+        if "/containerGroups" in path:
+            return self._group(method, path, name, as_object(body))
+        return super().reply(method, path, body)
+
+    def _group(self, method: str, path: str, name: str, body: JsonObject) -> tuple[int, JsonObject | bytes | None]:
+        if name == "containerGroups":
+            return 200, {"value": [{**g, "properties": {**as_object(g["properties"])}} for g in self.groups.values()]}
+        if method == "PUT":
+            self.groups[name] = {**body, "id": path, "name": name}
+            self.groups[name]["properties"] = self._running(as_object(body.get("properties")))
+            return 201, self.groups[name]
+        if name not in self.groups:
+            return (204, None) if method == "DELETE" else super().reply(method, path, body)
+        if method == "PATCH":
+            self.groups[name]["tags"] = as_object(body.get("tags"))
+        return 200, self.groups.pop(name) if method == "DELETE" else self.groups[name]
+
+    def _running(self, properties: JsonObject) -> JsonObject:
+        containers: list[Json] = []
+        for container in map(as_object, as_list(properties.get("containers"))):
+            inner = as_object(container["properties"])
+            plain: list[Json] = [
+                {k: v for k, v in as_object(e).items() if k != "secureValue"}
+                for e in as_list(inner.get("environmentVariables"))
+            ]
+            # Azure never gives a secure value back.
+            shown: JsonObject = {**inner, "environmentVariables": plain, "instanceView": self.container_state}
+            containers.append({**container, "properties": shown})
+        address: JsonObject = {**as_object(properties.get("ipAddress")), "ip": "192.0.2.7"}
+        return {
+            **properties,
+            "containers": containers,
+            "ipAddress": address,
+            "provisioningState": "Succeeded",
+            "instanceView": {"state": "Running", "events": []},
+        }
 
 
 @pytest.fixture
-def cloud(rehearsal: Rehearsal) -> Cloud:
-    """A cloud with nothing behind it."""
-    return rehearsal.stand_in(Cloud.azure())
+def azure() -> FakeAzure:
+    """An empty subscription."""
+    return FakeAzure()
+
+
+@pytest.fixture
+def cloud(azure: FakeAzure) -> Cloud:
+    """The cloud of that subscription."""
+    return azure.stand_in(Cloud.azure())
+
+
+@pytest.fixture(autouse=True)
+def alive(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether services answer GET /; the last value holds. Nothing is behind 192.0.2.7 (RFC 5737)."""
+    answers = [True]
+
+    def alive(_client: ScoringClient) -> bool:
+        return answers[-1]
+
+    monkeypatch.setattr(ScoringClient, "alive", alive)
+    return answers
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from xml.sax.saxutils import escape
 
 from windtunnel.adapters.errors import translated
-from windtunnel.errors import BuildFailed, Cancelled, ServiceError
+from windtunnel.errors import BuildFailed, Cancelled, ServiceError, WindtunnelError
 from windtunnel.interface import Progress
 
 if TYPE_CHECKING:
@@ -143,9 +143,12 @@ def _build(
             status = _text(run.status if run is not None else None) or status
             if delay > 1:
                 log.read_on()
-    except Cancelled:
-        with translated(f"cancelling run {run_id}"):
-            clients.tasks.runs.cancel(registry.group, registry.name, run_id)
+    except Cancelled as cancelled:
+        try:
+            with translated(f"cancelling run {run_id}"):
+                clients.tasks.runs.cancel(registry.group, registry.name, run_id)
+        except WindtunnelError as error:
+            raise Cancelled(f"cancelled; but the build goes on: {error}") from cancelled
         raise
     log.read_on()
     if status != "Succeeded":

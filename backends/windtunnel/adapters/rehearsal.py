@@ -81,10 +81,11 @@ class Rehearsal:
         response.url = url
         response.request = request
         response.headers["Content-Type"] = "application/json"
-        response.raw = io.BytesIO(b"" if answer is None else json.dumps(answer).encode())
+        said = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
+        response.raw = io.BytesIO(said)
         return response
 
-    def reply(self, method: str, path: str, body: Json) -> tuple[int, JsonObject | None]:
+    def reply(self, method: str, path: str, body: Json) -> tuple[int, JsonObject | bytes | None]:
         """Status and body of the answer: as if nothing existed yet and everything worked."""
         key = path.lower()
         last = key.rpartition("/")[2]
