@@ -1,4 +1,4 @@
-"""Microsoft.ContainerInstance: container groups whose containers really run."""
+"""Microsoft.ContainerInstance: container groups whose containers really run, and profiles of such groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from windtunnel_emulators.arm.provider import Links, Provider, ResourceType
 
 from . import actions, groups, locations
 from .capabilities import capabilities
+from .profiles import CONTAINER_GROUP_PROFILES
 from .service import ContainerInstances
 
 API_VERSIONS = (
@@ -62,7 +63,7 @@ CONTAINER_GROUPS: ResourceType[ContainerInstances] = ResourceType(
 
 PROVIDER: Provider[ContainerInstances] = Provider(
     namespace="Microsoft.ContainerInstance",
-    types=(CONTAINER_GROUPS,),
+    types=(CONTAINER_GROUPS, CONTAINER_GROUP_PROFILES),
     service=ContainerInstances,
     actions=locations.ACTIONS,
 )
