@@ -17,6 +17,7 @@ from windtunnel_emulators.arm.app import Arm
 from windtunnel_emulators.arm.kernel import build
 from windtunnel_emulators.clock import ManualClock, Pace
 from windtunnel_emulators.identity.directory import Directory
+from windtunnel_emulators.identity.keys import SigningKey
 from windtunnel_emulators.identity.tokens import Tokens
 from windtunnel_emulators.providers.container_registry import PROVIDER
 from windtunnel_emulators.providers.container_registry.service import RegistryService
@@ -124,6 +125,16 @@ def oci() -> Oci:
     return Oci()
 
 
+class QuickTokens(Tokens):
+    """Tokens with a key that is loaded once for all tests: each loading takes longer than most of them."""
+
+    shared: SigningKey
+
+    @property
+    def key(self) -> SigningKey:
+        return self.shared
+
+
 class StagedListeners:
     """Ports that are numbers only; the applications are called directly."""
 
@@ -163,7 +174,7 @@ class Cloud:
     """One emulator process after the other on the same state."""
 
     folder: Path
-    keys: Path
+    key: SigningKey
     pace: Pace
     service_class: type[RegistryService]
     clock: ManualClock = field(default_factory=ManualClock)
@@ -173,7 +184,8 @@ class Cloud:
 
     async def start(self) -> None:
         directory = Directory.of(tenant=TENANT, subscription=SUBSCRIPTION, client_id=CLIENT_ID, client_secret=SECRET)
-        self.tokens = Tokens(folder=self.keys, clock=self.clock, directory=directory)
+        self.tokens = QuickTokens(folder=self.folder, clock=self.clock, directory=directory)
+        self.tokens.shared = self.key
         self.kernel = build(
             store=self.store, clock=self.clock, pace=self.pace, directory=directory, subscription=SUBSCRIPTION
         )
@@ -274,9 +286,8 @@ class Cloud:
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the signing key is: made once, since that takes a tenth of a second."""
-    return tmp_path_factory.mktemp("keys")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
+    return SigningKey.load_or_create(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture
@@ -291,9 +302,11 @@ def service_class() -> type[RegistryService]:
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path, keys: Path, pace: Pace, service_class: type[RegistryService]) -> AsyncIterator[Cloud]:
+async def cloud(
+    tmp_path: Path, signing_key: SigningKey, pace: Pace, service_class: type[RegistryService]
+) -> AsyncIterator[Cloud]:
     """Running, with a resource group ``rg`` in westus."""
-    made = Cloud(folder=tmp_path, keys=keys, pace=pace, service_class=service_class)
+    made = Cloud(folder=tmp_path, key=signing_key, pace=pace, service_class=service_class)
     async with AsyncExitStack() as stack:
         await made.start()
         stack.push_async_callback(made.stop)

@@ -238,7 +238,7 @@ async def test_network_rules_keep_this_machine_out(cloud: Cloud, oci: Oci) -> No
 async def test_a_header_that_is_none_grants_nothing(cloud: Cloud, header: str) -> None:
     await cloud.create(adminUserEnabled=True)
     async with cloud.registry() as client:
-        answer = await client.get("/v2/", headers={"Authorization": header.encode("latin-1")})
+        answer = await client.get("/v2/", headers={b"Authorization": header.encode("latin-1")})
         assert answer.status_code == 401
 
 
@@ -250,5 +250,5 @@ def test_a_scope_without_its_three_parts_is_refused(text: str) -> None:
 
 def test_scopes_may_stand_side_by_side_and_names_may_have_ports() -> None:
     first, second = parse_scopes(["repository:a/b:pull,push repository:localhost:5000/x:pull"])
-    assert (first.name, first.actions) == ("a/b", {"pull", "push"})
-    assert (second.name, second.actions) == ("localhost:5000/x", {"pull"})
+    assert (first.name, first.actions) == ("a/b", frozenset({"pull", "push"}))
+    assert (second.name, second.actions) == ("localhost:5000/x", frozenset({"pull"}))

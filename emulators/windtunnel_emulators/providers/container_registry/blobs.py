@@ -135,8 +135,11 @@ class BlobEndpoint:
         blocks = target.with_suffix(".blocks")
         comp = query.get("comp", "")
         if comp == "":
-            if headers.get("x-ms-blob-type", "").lower() != "blockblob":
-                raise StorageError(400, "InvalidHeaderValue", "x-ms-blob-type must be BlockBlob.")
+            kind = headers.get("x-ms-blob-type")
+            if kind is None:
+                raise StorageError(400, "MissingRequiredHeader", "The header x-ms-blob-type: BlockBlob is missing.")
+            if kind.lower() != "blockblob":
+                raise StorageError(400, "InvalidHeaderValue", "The header x-ms-blob-type must be BlockBlob.")
             await _write(receive, headers, target, LARGEST_CONTEXT)
         elif comp == "block":
             blocks.mkdir(exist_ok=True)

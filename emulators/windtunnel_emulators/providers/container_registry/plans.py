@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from .service import RegistryService
 
 _TYPES = ("DockerBuildRequest", "TaskRunRequest", "FileTaskRunRequest", "EncodedTaskRunRequest")
-_STEPS = (
-    "multi-step tasks (files with steps) are not run by the emulators; schedule a DockerBuildRequest for each build"
-)
+_STEPS = "tasks of several steps (YAML) are not run by the emulators; schedule a DockerBuildRequest for each build"
 
 
 class Plan(msgspec.Struct, kw_only=True, frozen=True):

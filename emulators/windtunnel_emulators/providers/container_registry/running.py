@@ -183,8 +183,8 @@ class Runner:
 
 
 def _image(name: str, servers: tuple[str, ...], run: str) -> tuple[str, str]:
-    """Repository and tag of an image's name, in which ``{{.Run.ID}}`` may stand, as in ``az acr build``."""
-    text = name.replace("{{.Run.ID}}", run).replace("{{ .Run.ID }}", run)
+    """Repository and tag of an image's name, in which ``{{.Run.ID}}`` and ``{{.Run.Registry}}`` may stand."""
+    text = name.replace("{{.Run.ID}}", run).replace("{{.Run.Registry}}", servers[0])
     for server in servers:
         if text.lower().startswith(f"{server.lower()}/"):
             text = text[len(server) + 1 :]
