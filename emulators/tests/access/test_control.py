@@ -346,6 +346,7 @@ async def test_the_page_shows_every_call_and_loads_nothing(control: Client) -> N
         assert loads not in page.text
     for path in document["paths"]:
         assert f'data-path="{path}"' in page.text
+    assert (await control.request("HEAD", "/_windtunnel/docs", headers={})).status == 200
     root = await control.get("/_windtunnel")
     assert (root.status, root.headers["location"]) == (307, "/_windtunnel/docs")
 

@@ -296,6 +296,18 @@ async def test_instance_discovery_knows_the_emulated_authorities_and_no_others(c
         refused(reply, 400, "invalid_instance", 50049)
 
 
+async def test_microsoft_graph_is_refused_in_its_own_shape(client: Client) -> None:
+    for target in ("/v1.0/servicePrincipals?$filter=x", "/beta/me", "//V1.0/directoryObjects/getByIds"):
+        reply = await client.request("POST", target, headers={"client-request-id": "mine"}, body=b"{}")
+        assert owns(target.partition("?")[0])
+        error = reply.json["error"]
+        assert (reply.status, error["code"], error["innerError"]["client-request-id"]) == (
+            501,
+            "NotImplemented",
+            "mine",
+        )
+
+
 async def test_a_users_realm(client: Client) -> None:
     reply = await client.get("/common/userrealm/someone@example.org?api-version=1.0")
     assert (reply.json["account_type"], reply.json["domain_name"]) == ("Managed", "example.org")
@@ -395,7 +407,7 @@ VALUE = st.one_of(
 ENDPOINT = st.sampled_from(["oauth2/token", "oauth2/v2.0/token", "oauth2/v2.0/devicecode"])
 LATIN = st.text(alphabet=st.characters(codec="latin-1"))
 WORDS = ("oauth2", "v2.0", "discovery", "keys", "token", "instance", "userrealm", ".well-known", "openid-configuration")
-PART = st.one_of(st.text(), st.sampled_from([TENANT, "common", "deviceauth", "authorize", *WORDS]))
+PART = st.one_of(st.text(), st.sampled_from([TENANT, "common", "deviceauth", "authorize", "beta", *WORDS]))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -426,4 +438,4 @@ async def test_no_path_query_or_body_breaks_the_service(
     target = "/" + "/".join(path).replace("?", "") + "?" + query
     if owns(target.partition("?")[0]):
         reply = await client.request(method, target, headers={}, body=body)
-        assert reply.status in (200, 302, 400, 401, 403, 404, 405)
+        assert reply.status in (200, 302, 400, 401, 403, 404, 405, 501)

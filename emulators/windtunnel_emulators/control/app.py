@@ -87,8 +87,8 @@ def app(controls: Controls) -> ASGI:
     api.include_router(closed)
     api.add_api_route(f"{PREFIX}/health", handlers.health, methods=["GET"], tags=["State"])
     for path in (PREFIX, f"{PREFIX}/"):
-        api.add_api_route(path, handlers.root, methods=["GET"], include_in_schema=False)
-    api.add_api_route(f"{PREFIX}/docs", handlers.docs, methods=["GET"], include_in_schema=False)
+        api.add_api_route(path, handlers.root, methods=["GET", "HEAD"], include_in_schema=False)
+    api.add_api_route(f"{PREFIX}/docs", handlers.docs, methods=["GET", "HEAD"], include_in_schema=False)
     return Guard(api, prefix=PREFIX, directory=controls.directory, tokens=controls.world.tokens)
 
 

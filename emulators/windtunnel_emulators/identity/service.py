@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import uuid
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
     from windtunnel_emulators.clock import Clock, Pace
     from windtunnel_emulators.identity.directory import Directory
     from windtunnel_emulators.identity.tokens import Tokens
+    from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.store import Store
 
 _log = logging.getLogger(__name__)
 
 _OWN: Final = re.compile(
-    r"/(?:metadata/endpoints|(?!subscriptions/|providers/|tenants/|v2/|_)[^/]+/"
+    r"/(?:metadata/endpoints|(?:v1\.0|beta)/.+|(?!subscriptions/|providers/|tenants/|v2/|_)[^/]+/"
     r"(?:oauth2|discovery|userrealm|\.well-known|v2\.0/\.well-known)/.+)",
     re.IGNORECASE,
 )
 _SLASHES: Final = re.compile(r"/{2,}")
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+
+_GRAPH: Final = ("v1.0", "beta")
 
 _METHODS: Final = {
     ".well-known/openid-configuration": ("GET", "HEAD"),
@@ -87,6 +91,8 @@ class TokenService:
 
     def _answer(self, request: Request) -> Answer:
         parts = tuple(part.lower() for part in request.path)
+        if parts and parts[0] in _GRAPH:
+            return json_answer(501, self._no_graph(request))
         if parts == ("metadata", "endpoints"):
             _check_method(request, ("GET", "HEAD"))
             document = metadata.endpoints(request.query.get("api-version"), request.base_url)
@@ -150,6 +156,17 @@ class TokenService:
             )
         program = self._directory.client_name(client_id) or client_id
         return pages.signed_in(person, program) if approved else pages.refused(program)
+
+    def _no_graph(self, request: Request) -> JsonObject:
+        """Microsoft Graph's error, for the clients that take this authority's Graph to be here too."""
+        ids: JsonObject = {"date": f"{self._clock.now():%Y-%m-%dT%H:%M:%S}", "request-id": str(uuid.uuid4())}
+        message = (
+            "Microsoft Graph is not emulated: the tenant has one application, one managed identity and one user, which"
+            " windtunnel env and az account show name."
+        )
+        if "client-request-id" in request.headers:
+            ids["client-request-id"] = request.headers["client-request-id"][:100]
+        return {"error": {"code": "NotImplemented", "message": message, "innerError": ids}}
 
     def _check_tenant(self, tenant: str, *, document: bool) -> None:
         if not self._directory.is_named(tenant) and tenant.lower() not in ANY_TENANT:
