@@ -33,9 +33,9 @@ class Surroundings:
     root: Message | None = None
     translation: Translation | None = None
 
-    def arguments(self, argv: tuple[str, ...], packages: Path | None) -> tuple[str, ...]:
+    def arguments(self, argv: tuple[str, ...], image: Image) -> tuple[str, ...]:
         """A command as it is executed here."""
-        program = find_program(packages, argv[0])
+        program = None if image.complete else find_program(image.packages, argv[0])
         if program is not None:
             argv = (*program, *argv[1:])
         elif self.translation is not None:
@@ -88,6 +88,11 @@ class SharedRoot:
 
     def surround(self, spec: ContainerSpec) -> Surroundings:
         root = spec.directory / "layer"
+        if spec.image.complete:
+            raise StartError(
+                f"image {spec.image.reference!r} brings its own system, and containers cannot have a root of their own"
+                " here; start the emulators with --runtime docker, or as a user who may make mount namespaces"
+            )
         try:
             copy_image(spec.image.root, root)
         except OSError as problem:

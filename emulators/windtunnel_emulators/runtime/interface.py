@@ -58,6 +58,8 @@ class Image:
     """Where the process runtime unpacked it; None elsewhere."""
     packages: Path | None = None
     """The folder of Python packages that its ``RUN pip install`` asked for; None when it has none."""
+    complete: bool = False
+    """Its root has all that it needs, libraries included: the process runtime adds no program of the machine's."""
     stand_in: str | None = None
     """The sentence that says what stands in for the image; None for a real one."""
 

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime import filesystem
@@ -18,7 +19,6 @@ from windtunnel_emulators.runtime.addresses import Addresses
 from windtunnel_emulators.runtime.cgroups import ControlGroups, Hierarchies
 from windtunnel_emulators.runtime.connection import KeeperConnection
 from windtunnel_emulators.runtime.interface import ImageError, StartError
-from windtunnel_emulators.runtime.keeper import kernel
 from windtunnel_emulators.runtime.memory_watch import MemoryWatch, Watched
 from windtunnel_emulators.runtime.process_container import ProcessContainer
 from windtunnel_emulators.runtime.records import Records
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.runtime.sources import ImageSource
 
 _log = logging.getLogger(__name__)
+_LINUX = sys.platform == "linux"
 
 
 class ProcessRuntime:
@@ -79,7 +80,7 @@ class ProcessRuntime:
         groups = self._control_groups()
         watched = "watched ten times a second: a container that uses more is killed (OOMKilled), so it may pass briefly"
         kernels = "enforced by the kernel (control group): a container that needs more is killed (OOMKilled)"
-        memory = kernels if groups.memory else watched if kernel.linux else "not enforced on this system"
+        memory = kernels if groups.memory else watched if _LINUX else "not enforced on this system"
         cpu = (
             "enforced by the kernel (control group quota)"
             if groups.cpu
@@ -163,7 +164,7 @@ class ProcessRuntime:
     def _control_groups(self) -> ControlGroups:
         if self._groups is None:
             key = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:12]
-            found = Hierarchies.find() if self._use_groups and kernel.linux else Hierarchies()
+            found = Hierarchies.find() if self._use_groups and _LINUX else Hierarchies()
             self._groups = ControlGroups(found, f"windtunnel-{key}-")
         return self._groups
 

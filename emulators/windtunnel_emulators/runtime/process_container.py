@@ -58,7 +58,7 @@ class ProcessContainer:
 
     async def launch(self) -> None:
         """Raises ``StartError``; called once."""
-        argv = self._around.arguments(command_line(self._spec), self._spec.image.packages)
+        argv = self._around.arguments(command_line(self._spec), self._spec.image)
         message = filesystem.order(self._spec.id, argv, self._around)
         message["groups"] = [] if self._group is None else [*self._group.joins]
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -111,7 +111,7 @@ class ProcessContainer:
             raise StartError(f"container {self._spec.id} does not run")
         if not command:
             raise StartError("the command to execute is empty")
-        argv = self._around.arguments(command, self._spec.image.packages)
+        argv = self._around.arguments(command, self._spec.image)
         message = filesystem.order(f"{self._spec.id}/{next(self._sessions)}", argv, self._around)
         message |= {"do": "execute", "container": self._spec.id, "root": None}
         message["groups"] = [] if self._group is None else [*self._group.joins]

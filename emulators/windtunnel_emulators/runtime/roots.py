@@ -33,11 +33,13 @@ class Roots:
         """Raises ``StartError`` for a mount that is not there."""
         image = None if spec.image.root is None else Path(os.path.realpath(spec.image.root))
         folder = Path(os.path.realpath(spec.directory)) / "layer"
-        steps = [self._layers("/", folder, [*([image] if image else []), self._skeleton.base])]
-        steps += _names(spec)
-        steps += self._system(folder, image)
-        steps += self._python(folder, image, spec.image.packages)
-        steps += [_bind(path) for path in self._settings if image is None or not (image / str(path)[1:]).exists()]
+        if spec.image.complete and image is not None:
+            steps = [self._layers("/", folder, [image]), *_names(spec)]
+        else:
+            steps = [self._layers("/", folder, [*([image] if image else []), self._skeleton.base]), *_names(spec)]
+            steps += self._system(folder, image)
+            steps += self._python(folder, image, spec.image.packages)
+            steps += [_bind(path) for path in self._settings if image is None or not (image / str(path)[1:]).exists()]
         steps += _kernel_folders()
         for mount in spec.mounts:
             steps.append(_bind(existing(mount), mount.target, read_only=mount.read_only))
