@@ -66,7 +66,7 @@ async def test_usages_say_what_is_used(emulators: Emulators, body: Make) -> None
         "ContainerGroups": (2, 100),
         "StandardCores": (1, 100),
         "StandardSpotCores": (1, 100),
-        "DedicatedContainerGroups": (0, 0),
+        "DedicatedContainerGroups": (0, 100),
         "ConfidentialCores": (0, 100),
     }
     assert {entry["unit"] for entry in reply.body["value"]} == {"Count"}
@@ -103,12 +103,13 @@ def test_overrides_replace_single_numbers(tmp_path: Path) -> None:
         "ContainerGroups": 5000,
         "StandardCores": 100,
         "StandardSpotCores": 100,
-        "DedicatedContainerGroups": 0,
+        "DedicatedContainerGroups": 100,
         "ConfidentialCores": 100,
     }
 
 
 def test_dedicated_groups_have_a_quota_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / OVERRIDES).write_text("[limits]\nDedicatedContainerGroups = 0\n")
     asked = Entry(key="k", subscription="s", location="westus", sku="Dedicated", spot=False, cores=1, fqdn=None)
     refusal = Quotas(tmp_path).refusal(asked, [])
     assert refusal is not None
