@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 PULL_ATTEMPTS = 3
 _GB = 1024**3
+LEAST_CPU = 1.0
+LEAST_MEMORY_GB = 1.0
+"""What a group is allocated at least, however little its containers ask for.
+
+Source: Microsoft Learn, "Container groups in Azure Container Instances", resource allocation."""
 
 
 def group_plan(
@@ -52,6 +57,9 @@ def group_plan(
             for mount in wanted
         )
 
+    resources = [c.properties.resources if c.properties else None for c in properties.containers or []]
+    spare_cpu = _spare(resources, "cpu", LEAST_CPU)
+    spare_memory = _spare(resources, "memory_in_gb", LEAST_MEMORY_GB)
     containers = tuple(
         ContainerPlan(
             name=container.name or "",
@@ -59,8 +67,8 @@ def group_plan(
             command=tuple(own.command or ()),
             environment=_environment(container.name or "", own.environment_variables or [], secrets),
             ports=tuple(port.port or 0 for port in own.ports or []),
-            cpu=_amount(own.resources, "cpu"),
-            memory_bytes=_bytes(_amount(own.resources, "memory_in_gb")),
+            cpu=_amount(own.resources, "cpu", spare_cpu),
+            memory_bytes=_bytes(_amount(own.resources, "memory_in_gb", spare_memory)),
             mounts=mounts(own.volume_mounts or []),
             liveness=_probe(own.liveness_probe),
             readiness=_probe(own.readiness_probe),
@@ -98,13 +106,24 @@ def _environment(container: str, variables: Iterable[bodies.EnvironmentVariable]
     }
 
 
-def _amount(resources: bodies.Resources | None, field: str) -> float | None:
-    """The limit; without one the request, as the service has it."""
-    for amounts in (resources.limits, resources.requests) if resources else ():
-        value: float | None = getattr(amounts, field, None)
-        if value is not None:
-            return value
-    return None
+def _spare(resources: Iterable[bodies.Resources | None], field: str, least: float) -> float:
+    """By how much requests are widened, so that a group of small containers gets what every group is."""
+    total = sum(_requested(one, field) or 0.0 for one in resources)
+    return max(1.0, least / total) if total > 0 else 1.0
+
+
+def _requested(resources: bodies.Resources | None, field: str) -> float | None:
+    value: float | None = getattr(resources.requests, field, None) if resources else None
+    return value
+
+
+def _amount(resources: bodies.Resources | None, field: str, spare: float) -> float | None:
+    """The limit; without one the request and its part of what the group has to spare, as the service has it."""
+    limit: float | None = getattr(resources.limits, field, None) if resources else None
+    if limit is not None:
+        return limit
+    request = _requested(resources, field)
+    return None if request is None else request * spare
 
 
 def _bytes(gigabytes: float | None) -> int | None:
