@@ -29,7 +29,15 @@ class StagedService(RegistryService):
     """Of all processes of one test."""
 
     async def build(
-        self, *, context: Path, plan: Plan, images: Sequence[str], log: LogWriter, registry: str, work: Path
+        self,
+        *,
+        context: Path,
+        plan: Plan,
+        images: Sequence[str],
+        servers: Sequence[str],
+        log: LogWriter,
+        registry: str,
+        work: Path,
     ) -> str:
         self.builds.append(plan)
         assert context.is_file()

@@ -9,7 +9,7 @@ from . import credentials, names, registries, replications, runs, tasks
 from .imports import import_image
 from .service import RegistryService
 from .surface import list_operations
-from .unbuilt import unbuilt_types
+from .unbuilt import generate_credentials, unbuilt_types
 from .versions import API_VERSIONS
 
 _LOCATIONS = tuple(region.display_name for region in regions().values())
@@ -27,6 +27,7 @@ REGISTRIES: ResourceType[RegistryService] = ResourceType(
         Action(method="POST", path="listCredentials", act=credentials.list_credentials),
         Action(method="POST", path="regenerateCredential", act=credentials.regenerate),
         Action(method="GET", path="listUsages", act=credentials.list_usages),
+        Action(method="POST", path="generateCredentials", act=generate_credentials),
         Action(method="POST", path="importImage", act=import_image),
         Action(method="POST", path="scheduleRun", act=runs.schedule),
         Action(method="POST", path="listBuildSourceUploadUrl", act=runs.upload_url),

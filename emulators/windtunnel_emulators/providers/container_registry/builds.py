@@ -19,14 +19,23 @@ if TYPE_CHECKING:
 
 
 async def run_build(
-    *, world: World, context: Path, plan: Plan, images: Sequence[str], log: LogWriter, registry: str, work: Path
+    *,
+    world: World,
+    context: Path,
+    plan: Plan,
+    images: Sequence[str],
+    servers: Sequence[str],
+    log: LogWriter,
+    registry: str,
+    work: Path,
 ) -> str:
-    """Build what a plan says and put it into a registry; returns the digest. Raises ``RunFailed``."""
+    """Build what a plan says and put it into a registry; returns the digest. Raises ``RunFailed``.
+
+    ``servers`` are the registry's names in a Dockerfile's FROM.
+    """
     from windtunnel_emulators.images.build import build
     from windtunnel_emulators.images.environments import Environments
 
-    if plan.target:
-        raise RunFailed(f"the build stage {plan.target!r} cannot be chosen: a build runs all stages of its Dockerfile")
     for name, value, secret in plan.arguments:
         log.line(f"build argument {name}={'***' if secret else value}")
     try:
@@ -40,6 +49,8 @@ async def run_build(
             registry=registry,
             environments=Environments(world.folder / "environments"),
             work=work,
+            servers=servers,
+            target=plan.target or None,
         )
     except ImageProblem as error:
         raise RunFailed(str(error)) from error

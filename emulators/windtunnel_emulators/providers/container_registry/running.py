@@ -127,6 +127,7 @@ class Runner:
                 context=context,
                 plan=plan,
                 images=[f"{repository}:{tag}" for repository, tag in images] if plan.push else [],
+                servers=servers,
                 log=log,
                 registry=registry.key,
                 work=Path(folder),

@@ -119,11 +119,26 @@ class RegistryService:
         return f"cf{last + 1}"
 
     async def build(
-        self, *, context: Path, plan: Plan, images: Sequence[str], log: LogWriter, registry: str, work: Path
+        self,
+        *,
+        context: Path,
+        plan: Plan,
+        images: Sequence[str],
+        servers: Sequence[str],
+        log: LogWriter,
+        registry: str,
+        work: Path,
     ) -> str:
         """Build an image and put it into a registry; returns its digest. Raises ``RunFailed``."""
         return await run_build(
-            world=self.world, context=context, plan=plan, images=images, log=log, registry=registry, work=work
+            world=self.world,
+            context=context,
+            plan=plan,
+            images=images,
+            servers=servers,
+            log=log,
+            registry=registry,
+            work=work,
         )
 
     async def _open(self, id: ResourceId) -> None:

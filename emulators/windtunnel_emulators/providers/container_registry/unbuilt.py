@@ -12,7 +12,7 @@ from .versions import API_VERSIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from windtunnel_emulators.arm.provider import Call, Change, Resource, View
+    from windtunnel_emulators.arm.provider import Call, Change, Reply, Resource, View
     from windtunnel_emulators.jsontypes import JsonObject
 
     from .service import RegistryService
@@ -44,6 +44,11 @@ def unbuilt_types() -> Iterator[ResourceType[RegistryService]]:
             put=_refusal(what, way_out),
             tracked=False,
         )
+
+
+async def generate_credentials(_: Call, __: Resource | None, ___: RegistryService) -> Reply:
+    """``generateCredentials``, which is for a registry's tokens."""
+    raise not_implemented(*_TYPES["registries/tokens"])
 
 
 def _refusal(what: str, way_out: str) -> Callable[[Call, Resource | None, RegistryService], Change]:
