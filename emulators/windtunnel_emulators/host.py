@@ -208,17 +208,27 @@ async def _within_limit(what: str, stop: Callable[[], Awaitable[None]]) -> None:
 
 
 def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, runtime: str) -> World:
+    from windtunnel_emulators.registry.access import Access
+    from windtunnel_emulators.registry.callers import AzureCallers
     from windtunnel_emulators.registry.content import Content
-    from windtunnel_emulators.runtime.process import ProcessRuntime
+    from windtunnel_emulators.registry.pull import RegistrySource
+    from windtunnel_emulators.registry.registries import Registries
+    from windtunnel_emulators.runtime.selection import make_runtime
 
+    content = Content(kernel.store, state.parts / "registry", clock=kernel.clock)
+    registries = RegistrySource(
+        Registries(kernel.resources, kernel.directory.tenant),
+        content,
+        Access(tokens, AzureCallers(tokens, kernel.directory), kernel.clock),
+    )
     return World(
         store=kernel.store,
         resources=kernel.resources,
         clock=kernel.clock,
         pace=kernel.pace,
         folder=state.parts,
-        runtime=ProcessRuntime(state.parts / "runtime", kernel.clock),
-        content=Content(kernel.store, state.parts / "registry", clock=kernel.clock),
+        runtime=make_runtime(runtime, folder=state.parts, clock=kernel.clock, registries=registries),
+        content=content,
         tokens=tokens,
         listeners=listeners,
         tenant=kernel.directory.tenant,

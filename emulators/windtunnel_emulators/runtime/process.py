@@ -180,6 +180,8 @@ class ProcessRuntime:
     def _forget(self, name: str) -> None:
         self._containers.pop(name, None)
         self._watch.remove(name)
+        if not self._containers:
+            self._records.clear()
 
 
 def _closed_ports(spec: ContainerSpec) -> list[str]:

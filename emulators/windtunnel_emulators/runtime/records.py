@@ -28,6 +28,10 @@ class Records:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"pid": pid, "began": began, "what": what}) + "\n")
 
+    def clear(self) -> None:
+        """Nothing of ours runs any more."""
+        self._path.unlink(missing_ok=True)
+
     def sweep(self) -> list[str]:
         """Kill what still runs, with all that descends from it; what it was. Forgets everything."""
         try:
