@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import re
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 import onnx
@@ -16,17 +18,32 @@ from windtunnel.adapters.aci_work import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.clouds import Cloud
+from windtunnel.errors import NotFound, WindtunnelError
+from windtunnel.interface import (
+    Backend,
+    Capability,
+    Deployment,
+    Endpoint,
+    KeyName,
+    Keys,
+    Offer,
+    Operation,
+    ServiceState,
+)
 from windtunnel.jsontypes import as_list, as_object, as_str
+from windtunnel.operation import BackgroundOperation, Stop
 from windtunnel.records import Records
 from windtunnel.runtime_check import InstalledRuntime
 from windtunnel.scoring_client import ScoringClient
+from windtunnel.spec import Change, Spec, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from windtunnel.interface import Progress
     from windtunnel.jsontypes import Json, JsonObject
+    from windtunnel.profiles import Profile
 
     MakeAci = Callable[[Cloud], AciAdapter]
 
@@ -152,7 +169,7 @@ def cloud(azure: FakeAzure) -> Cloud:
     return azure.stand_in(Cloud.azure())
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether services answer GET /; the last value holds. Nothing is behind 192.0.2.7 (RFC 5737)."""
     answers = [True]
@@ -171,7 +188,7 @@ def steps() -> list[Progress]:
 
 
 @pytest.fixture
-def make_aci(tmp_path: Path, steps: list[Progress]) -> MakeAci:
+def make_aci(tmp_path: Path, steps: list[Progress], alive: list[bool]) -> MakeAci:
     """The ACI adapter at a cloud, with records in a folder of the test."""
     settings = Settings(
         resource_group="models", location="westeurope", registry="acme12345", owner="ada", lifetime=None
@@ -189,3 +206,125 @@ def make_aci(tmp_path: Path, steps: list[Progress]) -> MakeAci:
         )
 
     return make
+
+
+class FakeBackend(Backend):
+    """A backend in memory, whose services are in the states that a test says."""
+
+    name: ClassVar[str] = "fake"
+    offers: ClassVar[Mapping[Target, Offer]] = {
+        Target.ACI: Offer(
+            can=frozenset({Capability.PREDICT, Capability.KEYS, Capability.LOGS, Capability.UPDATE}),
+            cannot={Capability.SCALE: "one is enough"},
+        )
+    }
+
+    def __init__(self) -> None:
+        self.services: dict[str, Deployment] = {}
+        self.states: list[ServiceState] = []
+        self.changes: list[Change] = []
+        self.endpoints: list[Endpoint] = []
+        self.fail: WindtunnelError | None = None
+        self.log = "the log"
+        self.closed = False
+
+    @classmethod
+    def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
+        return cls()
+
+    def deploy(self, spec: Spec) -> Operation[Deployment]:
+        self.require(spec.target, {Capability.PREDICT})
+
+        def work(_: Stop) -> Deployment:
+            if self.fail is not None:
+                raise self.fail
+            self.services[spec.name] = Deployment(
+                name=spec.name, target=spec.target, state=ServiceState.TRANSITIONING, tags=spec.tags, id="/id"
+            )
+            return self.services[spec.name]
+
+        return BackgroundOperation("deployment", work)
+
+    def update(self, target: Target, name: str, change: Change) -> Operation[Deployment]:
+        self.changes.append(change)
+        return BackgroundOperation("update", lambda _: self.get(target, name))
+
+    def get(self, target: Target, name: str) -> Deployment:
+        if name not in self.services:
+            raise NotFound(f"no service {name}")
+        state = self.states.pop(0) if self.states else ServiceState.HEALTHY
+        return replace(self.services[name], state=state, error=None if state is ServiceState.HEALTHY else "not yet")
+
+    def list_services(self, target: Target) -> Sequence[Deployment]:
+        return [self.get(target, name) for name in sorted(self.services)]
+
+    def delete(self, target: Target, name: str) -> Operation[bool]:
+        return BackgroundOperation("deletion", lambda _: self.services.pop(name, None) is not None)
+
+    def logs(self, target: Target, name: str, *, tail: int = 5000) -> str:
+        self.get(target, name)
+        return self.log
+
+    def endpoint(self, target: Target, name: str) -> Endpoint:
+        return self.endpoints.pop(0) if len(self.endpoints) > 1 else self.endpoints[0]
+
+    def keys(self, target: Target, name: str) -> Keys:
+        return Keys(primary="p" * 32, secondary="s" * 32)
+
+    def regenerate_key(self, target: Target, name: str, which: KeyName, value: str | None = None) -> Operation[Keys]:
+        return BackgroundOperation("regeneration", lambda _: self.keys(target, name))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    """A backend in memory."""
+    return FakeBackend()
+
+
+class Scoring(Protocol):
+    """A scoring service of a test: what it was asked, and what it answers."""
+
+    uri: str
+    asked: list[tuple[str, str, bytes]]
+    """Method and path, Authorization, body."""
+    answers: list[tuple[int, bytes]]
+    """Used one after the other; the last one stays."""
+
+
+@pytest.fixture
+def scoring() -> Iterator[Scoring]:
+    """A scoring service on a free port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            service.asked.append((f"{self.command} {self.path}", self.headers.get("Authorization", ""), body))
+            status, content = service.answers.pop(0) if len(service.answers) > 1 else service.answers[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Service(http.server.ThreadingHTTPServer):
+        asked: list[tuple[str, str, bytes]]
+        answers: list[tuple[int, bytes]]
+        uri: str
+
+    with Service(("127.0.0.1", 0), Handler) as service:
+        service.asked, service.answers = [], [(200, b"[1]")]
+        service.uri = f"http://127.0.0.1:{service.server_address[1]}/score"
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield service
+        service.shutdown()
+        thread.join()
