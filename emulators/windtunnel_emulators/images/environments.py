@@ -48,6 +48,11 @@ class Environment:
     packages: Path
     pins: tuple[Pin, ...]
 
+    @property
+    def linked(self) -> bool:
+        """Whether its packages are this machine's own, and not installed for it."""
+        return not self.packages.name.endswith(_INSTALLED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

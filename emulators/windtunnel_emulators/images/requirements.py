@@ -108,6 +108,20 @@ class _Reader:
     dependencies: bool = True
     upgrade: bool = False
 
+    def environment(self) -> None:
+        """``PIP_SOME_OPTION`` variables, each of which is the option of that name."""
+        for variable in sorted(self.variables):
+            name = "--" + variable.removeprefix("PIP_").lower().replace("_", "-")
+            value = self.variables[variable]
+            if not variable.startswith("PIP_") or not value:
+                continue
+            if name in _WITH_VALUE:
+                # Options that may be given several times have their values separated by blanks.
+                for one in value.split():
+                    self.option(name, one, self.folder, 0)
+            elif value.lower() not in {"0", "false", "no", "off"}:
+                self.option(name, "", self.folder, 0)
+
     def arguments(self, words: Sequence[str], base: str, depth: int = 0) -> None:
         """Options and requirements, as on a command line; ``base`` is the folder that has them."""
         pending = list(words)[::-1]
@@ -191,6 +205,7 @@ def read_arguments(words: Sequence[str], folder: str, files: ImageFiles, variabl
     Raises ``EnvironmentError_`` with a sentence.
     """
     reader = _Reader(files=files, folder=folder, variables=variables)
+    reader.environment()
     reader.arguments(words, folder)
     if not reader.requirements and not reader.wheels:
         raise EnvironmentError_("pip install names no package; give requirements, wheels or -r and a file")

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 async def in_thread(
-    stop: threading.Event, function: Callable[Given, Result], *arguments: Given.args, **named: Given.kwargs
+    stop: threading.Event, function: Callable[Given, Result], /, *arguments: Given.args, **named: Given.kwargs
 ) -> Result:
     """The function's result. A cancellation sets ``stop``, which the function may look at, and waits for its end.
 

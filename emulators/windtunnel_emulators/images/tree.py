@@ -45,6 +45,13 @@ class Tree:
         self._nodes: dict[str, Node] = {"": DIRECTORY}
         self._names: dict[str, dict[str, None]] = {"": {}}
 
+    def copy(self) -> Tree:
+        """One that can be changed without changing this one."""
+        other = Tree()
+        other._nodes = dict(self._nodes)
+        other._names = {path: dict(names) for path, names in self._names.items()}
+        return other
+
     def __contains__(self, path: str) -> bool:
         return path in self._nodes
 
@@ -96,6 +103,11 @@ class Tree:
             self.remove(path)
         self._put(path, node)
         return made
+
+    def with_parents(self, paths: Iterable[str]) -> dict[str, Node]:
+        """The nodes at these paths and at the directories on the way to them."""
+        wanted = {one for path in paths for one in (*parents(path), path) if one}
+        return {path: self._nodes[path] for path in sorted(wanted) if path in self._nodes}
 
     def remove(self, path: str) -> None:
         """Take away a path and everything below; nothing happens when it is not there."""

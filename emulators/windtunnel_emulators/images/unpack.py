@@ -71,12 +71,19 @@ def sweep(folder: Path, keep: Collection[str]) -> int:
     return removed
 
 
-def read_layers(layers: Sequence[Path], scratch: Path, limits: Limits, *, stop: Callable[[], bool] = never) -> Tree:
-    """The file system that the layers make; what has to be decompressed goes to ``scratch`` and is needed by the tree.
+def read_layers(
+    layers: Sequence[Path],
+    scratch: Path,
+    limits: Limits,
+    *,
+    base: Tree | None = None,
+    stop: Callable[[], bool] = never,
+) -> Tree:
+    """The file system that the layers make, upon ``base``; what has to be decompressed goes to ``scratch``.
 
-    Raises ``ArchiveError``.
+    It is needed there as long as the tree is. Raises ``ArchiveError``.
     """
-    tree = Tree()
+    tree = Tree() if base is None else base
     left = limits
     for number, layer in enumerate(layers):
         try:
