@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from windtunnel_scoring import limits, logs, swagger
 from windtunnel_scoring.app import AppOptions, ScoringApp
 from windtunnel_scoring.cors import Cors
-from windtunnel_scoring.errors import StartError
+from windtunnel_scoring.errors import ScriptError, StartError
 from windtunnel_scoring.executors import MainThread, PoolExecutor
 from windtunnel_scoring.serving import Listening, bind, serve
 from windtunnel_scoring.settings import ServerSettings
@@ -104,7 +104,7 @@ def load(settings: ServerSettings, main_thread: MainThread) -> tuple[Scorer, Exe
 def _log_failure(error: StartError) -> None:
     """The sentence, and for a script's own exception where it came from."""
     logger.error("%s", error)
-    if error.__cause__ is not None:
+    if isinstance(error, ScriptError) and error.__cause__ is not None:
         logger.error("Encountered Exception", exc_info=error.__cause__)
 
 

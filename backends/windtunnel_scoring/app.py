@@ -6,6 +6,7 @@ unknown paths and methods carry no ids; every other one does. HEAD of ``/score``
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -106,7 +107,10 @@ class ScoringApp:
                 scheme=str(scope.get("scheme", "http")),
                 client=_client(scope),
             )
-            response = await self._answer(request)
+            try:
+                response = await self._answer(request)
+            except asyncio.CancelledError:
+                response = _marked(message_response(503, "The server was stopped before this request was done."))
         response = response.with_headers(*self._common_headers(method, headers, ids))
         await send_response(send, response, head=method == "HEAD")
         if path != "/":

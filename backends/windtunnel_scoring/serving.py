@@ -2,8 +2,8 @@
 
 The event loop runs on a thread of its own and the main thread waits (or works for a script). Until the server is ready
 connections are refused, so a probe of ``/`` says when it is. On SIGTERM it stops to accept, lets requests in work
-finish within the grace and ends with 0. The signal is noticed even while the main thread is deep in C code, by the
-wake-up descriptor that Python's own handler writes to.
+finish within the grace and ends with 0 (1 when some did not). The signal is noticed even while the main thread is deep
+in C code, by the wake-up descriptor that Python's own handler writes to.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ logger = logging.getLogger("windtunnel")
 
 KEEP_ALIVE_S = 75
 """Longer than the front end keeps an idle connection, so that it is never the server which closes first."""
+DROPPED = 1
+"""The exit code when requests did not end within the grace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ class Listening:
 def bind(address: str, port: int) -> socket.socket:
     """A bound socket that refuses connections until it listens. Raises ``StartError``."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Named, since asyncio switches Nagle's delay off only for sockets that say that they are TCP.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((address, port))
@@ -64,7 +67,10 @@ def bind(address: str, port: int) -> socket.socket:
 
 
 def serve(app: App, listening: Listening, main: MainThread) -> int:
-    """Serve until SIGTERM or SIGINT, with the main thread at work for ``main``; gives the exit code."""
+    """Serve until SIGTERM or SIGINT, with the main thread at work for ``main``; gives the exit code.
+
+    Ends the process itself, with ``DROPPED``, when requests outlive the grace.
+    """
     server = _Server(app, listening)
     outcome: list[BaseException] = []
 
@@ -73,8 +79,11 @@ def serve(app: App, listening: Listening, main: MainThread) -> int:
             server.run(sockets=list(listening.sockets))
         except BaseException as error:
             outcome.append(error)
-        finally:
-            main.finish()
+        if server.dropped:
+            # What was dropped may still hold the main thread, or one of a pool, which Python would wait for.
+            logging.shutdown()
+            os._exit(DROPPED)
+        main.finish()
 
     # The handlers do nothing; that they exist makes Python write the signal's number to the descriptor.
     reader, writer = socket.socketpair()
@@ -123,6 +132,7 @@ class _Server(uvicorn.Server):
         config.ssl = listening.tls
         self._listening = listening
         self._stop = asyncio.Event()
+        self.dropped = False
         self.wake: socket.socket | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -159,16 +169,17 @@ class _Server(uvicorn.Server):
         while tasks and time.monotonic() < ends:
             await asyncio.wait(set(tasks), timeout=ends - time.monotonic())
         if tasks:
+            self.dropped = True
             logger.warning("%d requests did not end within %g s and are dropped", len(tasks), self._listening.grace_s)
+        for task in tasks:
+            task.cancel()
         # What is answered may not have left yet; a client that keeps a closed TLS connection open is not waited for.
-        patience = min(ends, time.monotonic() + 0.25)
+        patience = time.monotonic() + 0.25
         while connections:
             now = time.monotonic()
             if now > patience and (now > ends or not _unsent(connections)):
                 break
             await asyncio.sleep(0.005)
-        for task in tasks:
-            task.cancel()
 
     def _signalled(self) -> None:
         if self.wake is None:

@@ -200,3 +200,7 @@ class Upstream:
         else:
             connection.close()
 
+    def close(self) -> None:
+        """Give up the connections that wait."""
+        while self._idle:
+            self._idle.pop().close()

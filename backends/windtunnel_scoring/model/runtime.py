@@ -115,8 +115,10 @@ class Session:
         try:
             self._session = self._ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
+            broken = type(error).__name__ == "InvalidProtobuf"
+            reason = "it is no ONNX model, or a part of it is missing" if broken else _sentence(error)
             raise ModelError(
-                f"{path.name} cannot be loaded by onnxruntime {self._ort.__version__}: {_sentence(error)}"
+                f"{path.name} cannot be loaded by onnxruntime {self._ort.__version__}: {reason}"
             ) from error
         self.inputs = tuple(map(_port, self._session.get_inputs()))
         self.outputs = tuple(map(_port, self._session.get_outputs()))

@@ -97,8 +97,8 @@ def from_array(array: Array, element: Element, *, raw: bool) -> TensorMessage:
     elif raw:
         message.raw = flat.astype(element.storage.newbyteorder("<"), copy=False).tobytes()
     else:
-        bits = flat.view(np.uint16) if element.name == "float16" else flat
-        setattr(message, TYPED_FIELDS[element.number], bits.tolist())
+        bits = {"float16": np.uint16, "bool": np.uint8}.get(element.name)
+        setattr(message, TYPED_FIELDS[element.number], (flat if bits is None else flat.view(bits)).tolist())
     return message
 
 
