@@ -24,16 +24,19 @@ class CapacityContract:
     ) -> None:
         # 100 cores in a region are the most that Azure grants by default; four groups of the largest size are 124.
         largest = AciOptions(cpu=31, memory_gb=31)
-        last = ""
+        made: list[str] = []
 
         def fill() -> None:
-            nonlocal last
             for _ in range(4):
-                last = place.fresh_name()
-                spec = Spec(name=last, model=digits.model, target=place.target, aci=largest)
+                made.append(place.fresh_name())
+                spec = Spec(name=made[-1], model=digits.model, target=place.target, aci=largest)
                 place.backend.deploy(spec).result(place.patience_s)
 
-        with pytest.raises(QuotaExceeded, match=r"[Qq]uota.*\d"):
-            fill()
-        with pytest.raises(NotFound):
-            place.backend.get(place.target, last)
+        try:
+            with pytest.raises(QuotaExceeded, match=r"[Qq]uota.*\d"):
+                fill()
+            with pytest.raises(NotFound):
+                place.backend.get(place.target, made[-1])
+        finally:
+            for name in made:
+                place.backend.delete(place.target, name).result(place.patience_s)

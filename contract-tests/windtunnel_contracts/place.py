@@ -144,7 +144,7 @@ class Service:
         **content: Any,
     ) -> httpx.Response:
         """One request, with ``Authorization: Bearer`` when a key is given, even an empty one."""
-        authorisation = {} if key is None else {"authorization": f"Bearer {key}"}
+        authorisation = {} if key is None else {"authorization": f"Bearer {key}".rstrip()}
         return self._client.request(method, path, headers={**(headers or {}), **authorisation}, **content)
 
     def score(self, body: object) -> Any:

@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "requires(*capabilities): runs where the backend offers them all",
         "lacks(capability): runs where the backend withholds it",
         "offline_only(reason): cannot run against live Azure",
+        "nothing_to_refuse: set by this plugin, on the refusal of what is offered",
     ):
         config.addinivalue_line("markers", line)
     known = registry.installed()
@@ -68,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     targets = [Target(t) for t in _options(metafunc.config, "--target")] or list(Target)
     cases = [_case(metafunc, name, target) for name, target in product(_backends(metafunc.config), targets)]
-    metafunc.parametrize("place", [case for case in cases if case is not None], indirect=True, scope="session")
+    metafunc.parametrize("place", cases, indirect=True, scope="session")
 
 
 def _load(name: str) -> type[Backend]:
@@ -78,7 +79,7 @@ def _load(name: str) -> type[Backend]:
         raise pytest.UsageError(str(error)) from error
 
 
-def _case(metafunc: pytest.Metafunc, name: str, target: Target) -> object | None:
+def _case(metafunc: pytest.Metafunc, name: str, target: Target) -> object:
     backend = _load(name)
     offer = backend.offers.get(target)
     needed = [c for mark in metafunc.definition.iter_markers("requires") for c in mark.args]
@@ -86,7 +87,7 @@ def _case(metafunc: pytest.Metafunc, name: str, target: Target) -> object | None
     if offer is None:
         why: str | None = "the backend does not serve this target"
     elif any(c in offer.can for c in lacking):
-        return None  # it is offered here: the refusal is no gap, so no skip either
+        return pytest.param((name, target), id=f"{name}-{target}", marks=pytest.mark.nothing_to_refuse)
     else:
         why = offer.why_not(needed)
     marks = [pytest.mark.skip(reason=f"{name}/{target}: {why}")] if why else []
@@ -132,6 +133,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Each contract test has exactly one standing; it and the test's sentence go into the JUnit file."""
     path = _validated(config)
     validations = Validations({}) if path is None else Validations.read(path)
+    # What is offered cannot be refused: no gap, so no skip either.
+    config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("nothing_to_refuse")])
+    items[:] = [i for i in items if not i.get_closest_marker("nothing_to_refuse")]
     for item in items:
         if "place" not in getattr(item, "fixturenames", ()):
             continue

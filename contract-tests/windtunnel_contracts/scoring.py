@@ -24,7 +24,8 @@ class ScoringContract:
     """What every service with a scoring URI answers."""
 
     @pytest.fixture(scope="class")
-    def service(self, place: Place, digits: Digits) -> Iterator[Service]:
+    @classmethod
+    def service(cls, place: Place, digits: Digits) -> Iterator[Service]:
         """The digits model, without a script and without authentication; one for the whole class."""
         with place.shared(digits.model) as service:
             yield service
