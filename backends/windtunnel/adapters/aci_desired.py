@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from windtunnel import __version__
-from windtunnel.packaging import FRONTEND_COMMAND, SCORING_COMMAND, SCORING_PORT
+from windtunnel.layout import FRONTEND_COMMAND, SCORING_COMMAND, SCORING_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,6 +164,9 @@ class Desired:
         port = self.exposed_port
         plain = {"WINDTUNNEL_FRONTEND_PORT": str(port), "WINDTUNNEL_UPSTREAM_PORT": str(self._inner_port)}
         secure: dict[str, str] = {}
+        if self.keys is None:
+            # TLS alone: without keys the front end starts only when it is told that everyone may come in.
+            plain["WINDTUNNEL_AUTH"] = "none"
         if self.keys is not None:
             secure |= {PRIMARY_KEY: self.keys.primary, SECONDARY_KEY: self.keys.secondary}
         if self.certificate is not None:
