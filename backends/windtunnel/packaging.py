@@ -18,18 +18,12 @@ from typing import TYPE_CHECKING
 from windtunnel import names, scripts
 from windtunnel.context import Context, Entry
 from windtunnel.errors import InvalidSpec
+from windtunnel.layout import APP_ROOT, MODEL_VERSION, MODELS, SCORING_COMMAND, SCORING_PORT
 from windtunnel.wheel import build_wheel, pins, wheel_name
 
 if TYPE_CHECKING:
     from windtunnel.model import Model
     from windtunnel.spec import Script
-
-APP_ROOT = "/var/azureml-app"
-MODELS = f"{APP_ROOT}/azureml-models"
-SCORING_PORT = 5001
-SCORING_COMMAND = ("python", "-m", "windtunnel_scoring")
-FRONTEND_COMMAND = ("python", "-m", "windtunnel_scoring.frontend")
-MODEL_VERSION = "1"
 
 
 def this_python() -> str:

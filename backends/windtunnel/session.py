@@ -34,6 +34,7 @@ _FIRST_POLL_S = 0.02
 _LONGEST_POLL_S = 5.0
 """Azure ML's client polled every 5 seconds."""
 _LOG_LINES = 40
+_LOG_PATIENCE_S = 10.0
 
 
 class Session:
@@ -132,7 +133,7 @@ def wait_until_healthy(
                 "Service deployment polling reached non-successful terminal state, current service state:"
                 f" {service.state}\nOperation ID: {service.id or name}\nMore information can be found using"
                 f" '.get_logs()'\nError:\n{service.error or 'no reason given'}",
-                log=_log_tail(backend, target, name),
+                log=_log_tail(backend, target, name, sleep, monotonic),
                 way_out=f"The end of its log is below; `windtunnel logs {name}` shows all of it.",
             )
         if monotonic() >= end:
@@ -147,14 +148,22 @@ def wait_until_healthy(
         delay = min(_LONGEST_POLL_S, delay * 1.4)
 
 
-def _log_tail(backend: Backend, target: Target, name: str) -> str:
+def _log_tail(
+    backend: Backend, target: Target, name: str, sleep: Callable[[float], None], monotonic: Callable[[], float]
+) -> str:
     if backend.offer(target).reason(Capability.LOGS) is not None:
         return ""
-    try:
-        return backend.logs(target, name, tail=_LOG_LINES)
-    except WindtunnelError as error:
-        # The failure itself is what is reported; a log that cannot be had is said in its place.
-        return f"(the log cannot be had: {error})"
+    # A container that restarts has printed nothing yet each time: ask until it has, for as long as a start takes.
+    end = monotonic() + _LOG_PATIENCE_S
+    while True:
+        try:
+            log = backend.logs(target, name, tail=_LOG_LINES)
+        except WindtunnelError as error:
+            # The failure itself is what is reported; a log that cannot be had is said in its place.
+            return f"(the log cannot be had: {error})"
+        if log.strip() or monotonic() >= end:
+            return log
+        sleep(_FIRST_POLL_S * 5)
 
 
 def sweep(backend: Backend, target: Target, now: datetime) -> Iterator[Deployment]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from windtunnel import packaging
 from windtunnel.adapters.aci_desired import (
     TAG_OWNER,
     TAG_TARGET,
@@ -73,6 +72,8 @@ class AciWork:
 
     def package(self, spec: Spec) -> tuple[Model, Context]:
         """The model, once it is known to run on this target, and the build context of its image."""
+        from windtunnel import packaging  # lazily: what only reads needs none of it
+
         model = Model.read(spec.model)
         model.check_target(Target.ACI)
         model.check_runtime(self._runtime)
@@ -95,6 +96,8 @@ class AciWork:
 
     def image(self, registry: Registry, spec: Spec, context: Context, stop: Stop) -> str:
         """The full reference of the context's image, there in the registry."""
+        from windtunnel import packaging
+
         name = packaging.image_name(context, spec.effective_model_name)
         ensure_image(self._clients, registry, context, name, progress=self._progress, waiting=stop)
         return registry.reference(name)

@@ -1,0 +1,10 @@
+"""How an image made by Windtunnel looks inside: paths, port and commands. The paths are Azure ML's."""
+
+from __future__ import annotations
+
+APP_ROOT = "/var/azureml-app"
+MODELS = f"{APP_ROOT}/azureml-models"
+MODEL_VERSION = "1"
+SCORING_PORT = 5001
+SCORING_COMMAND = ("python", "-m", "windtunnel_scoring")
+FRONTEND_COMMAND = ("python", "-m", "windtunnel_scoring.frontend")
