@@ -78,7 +78,7 @@ class DeploymentContract:
             place.deploy(digits.model, name=name, script=_script(tmp_path, "raise RuntimeError('no such wing: 4711')"))
         assert "no such wing: 4711" in failed.value.log
         assert place.backend.get(place.target, name).state is ServiceState.FAILED
-        assert "no such wing: 4711" in place.backend.logs(place.target, name)
+        assert "no such wing: 4711" in place.log_with(name, "no such wing")
 
     @pytest.mark.requires(Capability.SCRIPT)
     def test_waiting_has_a_limit_and_names_the_state(self, place: Place, digits: Digits, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -83,6 +84,13 @@ class Place:
     def wait(self, name: str, *, timeout_s: float | None = None) -> Deployment:
         """Until the service is healthy."""
         return wait_until_healthy(self.backend, self.target, name, timeout_s=timeout_s or self.patience_s)
+
+    def log_with(self, name: str, words: str) -> str:
+        """The service's log once ``words`` are in it, or as it is after a minute: each restart begins a new log."""
+        end = time.monotonic() + 60
+        while words not in (log := self.backend.logs(self.target, name)) and time.monotonic() < end:
+            time.sleep(0.2)
+        return log
 
     @contextlib.contextmanager
     def shared(
