@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
-import ssl
 import subprocess
-import sys
 import tarfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.containerregistry.models import (
     ImportImageParameters,
@@ -47,6 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
+    from tests.wire.conftest import Launch, Launched
+
 GROUP = "wire"
 _DEADLINE_S = 30.0
 _CRANE = shutil.which("crane")
@@ -54,86 +53,27 @@ _CRANE = shutil.which("crane")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulated:
-    """Emulators that run, and how clients reach them."""
+    """The SDKs' clients of emulators that run."""
 
-    base: str
-    subscription: str
-    bundle: str
-    credential: ClientSecretCredential
-
-    @property
-    def registries(self) -> ContainerRegistryManagementClient:
-        return ContainerRegistryManagementClient(
-            self.credential,
-            self.subscription,
-            base_url=self.base,
-            credential_scopes=[f"{self.base}/.default"],
-            connection_verify=self.bundle,
-        )
-
-    @property
-    def tasks(self) -> ContainerRegistryTasksMgmtClient:
-        return ContainerRegistryTasksMgmtClient(
-            self.credential,
-            self.subscription,
-            base_url=self.base,
-            credential_scopes=[f"{self.base}/.default"],
-            connection_verify=self.bundle,
-        )
-
-    @property
-    def groups(self) -> ResourceManagementClient:
-        return ResourceManagementClient(
-            self.credential,
-            self.subscription,
-            base_url=self.base,
-            credential_scopes=[f"{self.base}/.default"],
-            connection_verify=self.bundle,
-        )
+    launched: Launched
+    registries: ContainerRegistryManagementClient
+    tasks: ContainerRegistryTasksMgmtClient
 
     def http(self) -> httpx.Client:
-        return httpx.Client(verify=ssl.create_default_context(cafile=self.bundle))
+        return self.launched.http()
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """The emulators, ready, with a resource group."""
-    folder = tmp_path_factory.mktemp("emulators")
-    ready_file = folder / "told.json"
-    command = [sys.executable, "-m", "windtunnel_emulators", "--port", "0", "--state-dir", str(folder / "state")]
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen([*command, "--ready-file", str(ready_file)], stdout=log, stderr=log)
-        try:
-            wait_for(ready_file.exists, process)
-            ready = json.loads(ready_file.read_text())
-            environment, base = ready["environment"], ready["endpoints"]["resourceManager"]
-            found = Emulated(
-                base=base,
-                subscription=environment["AZURE_SUBSCRIPTION_ID"],
-                bundle=environment["REQUESTS_CA_BUNDLE"],
-                credential=ClientSecretCredential(
-                    environment["AZURE_TENANT_ID"],
-                    environment["AZURE_CLIENT_ID"],
-                    environment["AZURE_CLIENT_SECRET"],
-                    authority=environment["AZURE_AUTHORITY_HOST"],
-                    disable_instance_discovery=True,
-                    connection_verify=environment["REQUESTS_CA_BUNDLE"],
-                ),
-            )
-            found.groups.resource_groups.create_or_update(GROUP, ResourceGroup(location="westeurope"))
-            yield found
-        finally:
-            process.terminate()
-            process.wait(timeout=_DEADLINE_S)
-
-
-def wait_for(holds: object, process: subprocess.Popen[bytes]) -> None:
-    assert callable(holds)
-    end = time.monotonic() + _DEADLINE_S
-    while not holds():
-        assert process.poll() is None, "the emulators ended"
-        assert time.monotonic() < end, "the emulators are not ready in time"
-        time.sleep(0.02)
+def emulated(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """Ready, with a resource group."""
+    with launch(tmp_path_factory.mktemp("emulators")) as launched:
+        groups = launched.client(ResourceManagementClient).resource_groups
+        groups.create_or_update(GROUP, ResourceGroup(location="westeurope"))
+        yield Emulated(
+            launched=launched,
+            registries=launched.client(ContainerRegistryManagementClient),
+            tasks=launched.client(ContainerRegistryTasksMgmtClient),
+        )
 
 
 def create(emulated: Emulated, name: str, sku: str = "Standard") -> Registry:
@@ -311,7 +251,7 @@ def test_crane_pushes_copies_lists_and_pulls(emulated: Emulated, tmp_path: Path)
 
     def crane(*arguments: str, given: str | None = None) -> str:
         assert _CRANE is not None
-        environment = {"SSL_CERT_FILE": emulated.bundle, "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+        environment = {"SSL_CERT_FILE": emulated.launched.bundle, "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
         environment["DOCKER_CONFIG"] = str(tmp_path)
         done = subprocess.run(
             [_CRANE, *arguments], env=environment, input=given, capture_output=True, text=True, check=False, timeout=60

@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import signal
-import ssl
-import subprocess
-import sys
 import tarfile
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential
 from azure.storage.blob import BlobClient
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from tests.wire.conftest import Launch, Launched
 
 AUDIENCE = "https://containerregistry.azure.net"
 REGISTRY = "/providers/Microsoft.ContainerRegistry/registries/wiredata1"
@@ -36,82 +30,30 @@ TASKS = "2025-03-01-preview"
 _DEADLINE_S = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """Emulators as a process, and ARM as the tests call it."""
-
-    process: subprocess.Popen[bytes]
-    environment: dict[str, str]
-    base: str
-    credential: ClientSecretCredential
-
-    def arm(self, method: str, path: str, body: object = None, version: str = "2023-07-01") -> Any:
-        token = self.credential.get_token(f"{self.base}/.default").token
-        url = f"{self.base}/subscriptions/{self.environment['AZURE_SUBSCRIPTION_ID']}/resourceGroups/data{path}"
-        with self.http() as client:
-            answer = client.request(
-                method, url, params={"api-version": version}, json=body, headers={"Authorization": f"Bearer {token}"}
-            )
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
-
-    def http(self, **options: Any) -> httpx.Client:
-        tls = ssl.create_default_context(cafile=self.environment["REQUESTS_CA_BUNDLE"])
-        return httpx.Client(verify=tls, **options)
-
-    def registry(self) -> str:
-        """The login server of the tests' registry, made when it is not there."""
-        self.arm("PUT", "", {"location": "westus"}, "2022-09-01")
-        wanted = {"location": "westus", "sku": {"name": "Premium"}, "properties": {"adminUserEnabled": True}}
-        return str(self.arm("PUT", REGISTRY, wanted)["properties"]["loginServer"])
-
-    def client(self) -> ContainerRegistryClient:
-        return ContainerRegistryClient(
-            f"https://{self.registry()}",
-            self.credential,
-            audience=AUDIENCE,
-            connection_verify=self.environment["REQUESTS_CA_BUNDLE"],
-        )
+def arm(launched: Launched, method: str, path: str, body: object = None, version: str = "2023-07-01") -> Any:
+    return launched.arm(method, f"/resourceGroups/data{path}", body, version=version)
 
 
-@contextmanager
-def started(folder: Path) -> Generator[Process]:
-    """The emulators on a state folder; they may be killed meanwhile."""
-    ready_file = folder / "told.json"
-    ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "windtunnel_emulators", "--port", "0", "--state-dir", str(folder / "state")]
-    with (folder / "log.txt").open("a") as log:
-        process = subprocess.Popen([*command, "--ready-file", str(ready_file)], stdout=log, stderr=log)
-        try:
-            end = time.monotonic() + _DEADLINE_S
-            while not ready_file.exists():
-                assert process.poll() is None, (folder / "log.txt").read_text()
-                assert time.monotonic() < end, "the emulators are not ready in time"
-                time.sleep(0.02)
-            ready = json.loads(ready_file.read_text())
-            environment = ready["environment"]
-            yield Process(
-                process=process,
-                environment=environment,
-                base=ready["endpoints"]["resourceManager"],
-                credential=ClientSecretCredential(
-                    environment["AZURE_TENANT_ID"],
-                    environment["AZURE_CLIENT_ID"],
-                    environment["AZURE_CLIENT_SECRET"],
-                    authority=environment["AZURE_AUTHORITY_HOST"],
-                    disable_instance_discovery=True,
-                    connection_verify=environment["REQUESTS_CA_BUNDLE"],
-                ),
-            )
-        finally:
-            process.terminate()
-            process.wait(timeout=_DEADLINE_S)
+def registry_of(launched: Launched) -> str:
+    """The login server of the tests' registry, made when it is not there."""
+    arm(launched, "PUT", "", {"location": "westus"}, "2022-09-01")
+    wanted = {"location": "westus", "sku": {"name": "Premium"}, "properties": {"adminUserEnabled": True}}
+    return str(arm(launched, "PUT", REGISTRY, wanted)["properties"]["loginServer"])
+
+
+def client_of(launched: Launched) -> ContainerRegistryClient:
+    return ContainerRegistryClient(
+        f"https://{registry_of(launched)}",
+        launched.credential,
+        audience=AUDIENCE,
+        connection_verify=launched.bundle,
+    )
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Generator[Process]:
-    with started(tmp_path_factory.mktemp("emulators")) as process:
-        yield process
+def emulated(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Generator[Launched]:
+    with launch(tmp_path_factory.mktemp("emulators")) as launched:
+        yield launched
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -124,10 +66,10 @@ def packed(files: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def build(process: Process, tag: str, *, block: int = 64 * 1024 * 1024) -> str:
+def build(launched: Launched, tag: str, *, block: int = 64 * 1024 * 1024) -> str:
     """Upload a context by azure-storage-blob, in blocks of a size, and schedule its build; returns the run."""
-    bundle = process.environment["REQUESTS_CA_BUNDLE"]
-    source = process.arm("POST", f"{REGISTRY}/listBuildSourceUploadUrl", None, TASKS)
+    bundle = launched.bundle
+    source = arm(launched, "POST", f"{REGISTRY}/listBuildSourceUploadUrl", None, TASKS)
     dockerfile = b'FROM python:3.11-slim\nCOPY filler /filler\nCMD ["python", "--version"]\n'
     blob = BlobClient.from_blob_url(
         source["uploadUrl"], connection_verify=bundle, max_single_put_size=block, max_block_size=block
@@ -140,25 +82,25 @@ def build(process: Process, tag: str, *, block: int = 64 * 1024 * 1024) -> str:
         "platform": {"os": "Linux"},
         "dockerFilePath": "Dockerfile",
     }
-    return str(process.arm("POST", f"{REGISTRY}/scheduleRun", request, TASKS)["name"])
+    return str(arm(launched, "POST", f"{REGISTRY}/scheduleRun", request, TASKS)["name"])
 
 
-def ended(process: Process, run: str) -> dict[str, Any]:
+def ended(launched: Launched, run: str) -> dict[str, Any]:
     end = time.monotonic() + _DEADLINE_S
     while True:
-        properties: dict[str, Any] = process.arm("GET", f"{REGISTRY}/runs/{run}", None, TASKS)["properties"]
+        properties: dict[str, Any] = arm(launched, "GET", f"{REGISTRY}/runs/{run}", None, TASKS)["properties"]
         if properties["status"] not in ("Queued", "Running"):
             return properties
         assert time.monotonic() < end, "the run does not end"
         time.sleep(0.05)
 
 
-def test_the_log_of_a_run_is_read_as_a_blob(emulated: Process) -> None:
-    emulated.registry()
+def test_the_log_of_a_run_is_read_as_a_blob(emulated: Launched) -> None:
+    registry_of(emulated)
     run = build(emulated, "log", block=4096)
     assert ended(emulated, run)["status"] == "Succeeded"
-    link = emulated.arm("POST", f"{REGISTRY}/runs/{run}/listLogSasUrl", None, TASKS)["logLink"]
-    bundle = emulated.environment["REQUESTS_CA_BUNDLE"]
+    link = arm(emulated, "POST", f"{REGISTRY}/runs/{run}/listLogSasUrl", None, TASKS)["logLink"]
+    bundle = emulated.bundle
     properties = BlobClient.from_blob_url(link, connection_verify=bundle).get_blob_properties()
     assert properties.metadata == {"complete": "successful"}
     in_pieces = BlobClient.from_blob_url(
@@ -169,8 +111,8 @@ def test_the_log_of_a_run_is_read_as_a_blob(emulated: Process) -> None:
     assert b"Step 2/3 : COPY filler /filler\r\n" in log
 
 
-def test_the_registry_client_lists_describes_and_locks(emulated: Process) -> None:
-    client = emulated.client()
+def test_the_registry_client_lists_describes_and_locks(emulated: Launched) -> None:
+    client = client_of(emulated)
     image = ended(emulated, build(emulated, "v1"))["outputImages"][0]
     assert "hello" in list(client.list_repository_names())
     tag = client.get_tag_properties("hello", "v1")
@@ -193,8 +135,8 @@ def test_the_registry_client_lists_describes_and_locks(emulated: Process) -> Non
         client.get_tag_properties("hello", "v1")
 
 
-def test_the_registry_client_moves_blobs_and_manifests(emulated: Process) -> None:
-    client = emulated.client()
+def test_the_registry_client_moves_blobs_and_manifests(emulated: Launched) -> None:
+    client = client_of(emulated)
     data = os.urandom(5_000_000)
     digest, size = client.upload_blob("moved", io.BytesIO(data))
     assert size == len(data)
@@ -214,12 +156,12 @@ def test_the_registry_client_moves_blobs_and_manifests(emulated: Process) -> Non
     assert "moved" not in list(client.list_repository_names())
 
 
-def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
-    with started(tmp_path) as first:
-        server = first.registry()
-        client = first.client()
+def test_nothing_acknowledged_is_lost_by_a_kill(launch: Launch, tmp_path: Path) -> None:
+    with launch(tmp_path) as first:
+        server = registry_of(first)
+        client = client_of(first)
         digest, _ = client.upload_blob("kept", io.BytesIO(b"acknowledged"))
-        passwords = first.arm("POST", f"{REGISTRY}/listCredentials")
+        passwords = arm(first, "POST", f"{REGISTRY}/listCredentials")
         auth = (str(passwords["username"]), str(passwords["passwords"][0]["value"]))
         with first.http(auth=auth) as http:
             location = http.post(f"https://{server}/v2/kept/blobs/uploads/").headers["Location"]
@@ -227,13 +169,13 @@ def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
         runs = [build(first, f"v{number}") for number in range(3)]
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
-    with started(tmp_path) as second:
-        assert second.registry() == server
+    with launch(tmp_path) as second:
+        assert registry_of(second) == server
         for number, run in enumerate(runs):
             properties = ended(second, run)
             assert properties["status"] == "Succeeded"
             assert properties["outputImages"][0]["tag"] == f"v{number}"
-        client = second.client()
+        client = client_of(second)
         assert b"".join(client.download_blob("kept", digest)) == b"acknowledged"
         assert {tag.name for tag in client.list_tag_properties("hello")} == {"v0", "v1", "v2"}
         with second.http(auth=auth) as http:
