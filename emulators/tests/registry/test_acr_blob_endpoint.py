@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from windtunnel_emulators.providers.container_registry import blobs
+from windtunnel_emulators.providers.container_registry import blob_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,7 +68,7 @@ async def test_a_context_is_uploaded_in_blocks(cloud: Cloud) -> None:
 
 
 async def test_a_context_over_the_limit_is_refused_and_not_kept(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "LARGEST_CONTEXT", 10)
+    monkeypatch.setattr(blob_endpoint, "LARGEST_CONTEXT", 10)
     await cloud.create()
     relative, url = await upload_url(cloud)
 

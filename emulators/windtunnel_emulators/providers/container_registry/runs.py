@@ -10,7 +10,7 @@ from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.arm.provider import Change, Reply, Resource, View
 from windtunnel_emulators.jsontypes import JsonObject, as_object, as_str
 
-from .blobs import WORD
+from .blob_endpoint import WORD
 from .bodies import RunUpdate, read
 from .filters import parse_filter, parse_top
 from .logs import RUN_TYPE

@@ -15,8 +15,9 @@ from windtunnel_emulators.registry.inventory import Inventory
 from windtunnel_emulators.registry.registries import TYPE, Registries
 from windtunnel_emulators.registry.uploads import Uploads
 
-from .blobs import WORD, BlobEndpoint, Contexts
+from .blob_endpoint import WORD, BlobEndpoint
 from .builds import run_build
+from .contexts import Contexts
 from .logs import RUN_TYPE, RunLogs
 from .retention import retain
 from .running import Runner

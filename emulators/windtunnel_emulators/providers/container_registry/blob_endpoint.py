@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Receive, Scope, Send
     from windtunnel_emulators.clock import Clock
 
+    from .contexts import Contexts
     from .logs import RunLogs
     from .signing import Signer
 
@@ -36,7 +37,6 @@ _LARGEST_LIST = 1 << 20
 _PIECE = 1 << 18
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([A-Za-z0-9+/=]{1,128})</")
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
-_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class StorageError(Exception):
@@ -47,37 +47,6 @@ class StorageError(Exception):
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
-
-
-class Contexts:
-    """Uploaded build contexts: whole files, named by what ``listBuildSourceUploadUrl`` gave out."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def new_path(self) -> str:
-        """A relative path that nothing has been uploaded to."""
-        return f"source/{uuid.uuid4().hex}/source.tar.gz"
-
-    def find(self, relative: str) -> Path | None:
-        """The file of a relative path; None when nothing was uploaded, or it is no path of ours."""
-        name = _context_name(relative)
-        path = self._folder / f"{name}.tar.gz"
-        return path if name and path.is_file() else None
-
-    def target(self, relative: str) -> Path:
-        """Where an upload to a signed path goes."""
-        name = _context_name(relative)
-        if name is None:
-            raise StorageError(404, "ResourceNotFound", "The specified resource does not exist.")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder / f"{name}.tar.gz"
-
-    def expire(self, before: float) -> None:
-        """Remove what was uploaded before a moment (seconds since 1970)."""
-        for path in list(self._folder.iterdir()) if self._folder.is_dir() else []:
-            if path.stat().st_mtime < before:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class BlobEndpoint:
@@ -132,6 +101,8 @@ class BlobEndpoint:
         self, blob: str, query: Mapping[str, str], headers: Mapping[str, str], receive: Receive, send: Send
     ) -> None:
         target = self._contexts.target(blob)
+        if target is None:
+            raise StorageError(404, "ResourceNotFound", "The specified resource does not exist.")
         blocks = target.with_suffix(".blocks")
         comp = query.get("comp", "")
         if comp == "":
@@ -190,13 +161,6 @@ class BlobEndpoint:
                 left -= len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-
-def _context_name(relative: str) -> str | None:
-    parts = relative.split("/")
-    if len(parts) == 3 and parts[0] == "source" and parts[2] == "source.tar.gz" and _NAME.fullmatch(parts[1]):
-        return parts[1]
-    return None
 
 
 async def _write(receive: Receive, headers: Mapping[str, str], target: Path, limit: int) -> None:
