@@ -502,8 +502,9 @@ async def test_what_cannot_be_built_fails_with_the_line_and_the_reason(bench: Be
         (tar({"Dockerfile": b"\xff"}), "Dockerfile is not UTF-8 text"),
         (tar({"Dockerfile": None}), "has no Dockerfile"),
         (tar({"Dockerfile": "FROM scratch", ".dockerignore": "["}), ".dockerignore line 1"),
-        (gzip.compress(tar({"Dockerfile": "FROM scratch"}))[:-30], "damaged"),
+        (gzip.compress(tar({"Dockerfile": "FROM scratch"}), mtime=0)[:-30], "damaged"),
     ],
+    ids=["empty", "text", "none", "up", "absolute", "not-utf8", "folder", "ignore", "damaged"],
 )
 async def test_a_context_that_cannot_be_used_is_refused(bench: Bench, archive: bytes, why: str) -> None:
     assert why in await bench.fails("", archive=archive)
