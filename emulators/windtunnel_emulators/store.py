@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
+T = TypeVar("T")
 SqlValue: TypeAlias = "str | int | float | bytes | None"
 
+_MOST_REMEMBERED = 1024
 _VERSIONS = "schema_versions"
 
 
@@ -126,6 +128,11 @@ class Store:
         found: tuple[SqlValue, ...] | None = self._connection.execute(sql, parameters).fetchone()
         return found
 
+    @property
+    def changes(self) -> int | None:
+        """A number that grows with every row that is written; None inside a transaction, which may yet be undone."""
+        return None if self._depth else self._connection.total_changes
+
     def clear(self) -> None:
         """Empty every component's tables, all or none."""
         names = self.rows(
@@ -139,6 +146,28 @@ class Store:
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
         self._connection.close()
+
+
+class Remembered(Generic[T]):
+    """What was made of rows, until any row is written: for what is read far more often than anything changes."""
+
+    def __init__(self, store: Store, read: Callable[[str], T | None]) -> None:
+        self._store = store
+        self._read = read
+        self._found: dict[str, T | None] = {}
+        self._changes: int | None = None
+
+    def get(self, key: str) -> T | None:
+        """What ``read`` makes of a key."""
+        changes = self._store.changes
+        if changes is None:
+            return self._read(key)
+        if changes != self._changes or len(self._found) >= _MOST_REMEMBERED:
+            self._found.clear()
+            self._changes = changes
+        if key not in self._found:
+            self._found[key] = self._read(key)
+        return self._found[key]
 
 
 def _statements(script: str) -> Iterator[str]:

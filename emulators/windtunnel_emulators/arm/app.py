@@ -7,7 +7,8 @@ the body is read and the request is answered.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm import calls, checks, longrunning, requests
@@ -39,8 +40,23 @@ if TYPE_CHECKING:
 _CORE = "microsoft.resources"
 _OF_PROVIDERS = frozenset(("register", "unregister", "resourcetypes", "providerpermissions"))
 _WITH_BODY = frozenset(("PUT", "PATCH", "POST"))
+_REMEMBERED = 2048
+_REMEMBERED_LENGTH = 512  # bytes of path and query; longer ones are worked out each time, so that memory stays small
 _GATEWAY = {"x-ms-failure-cause": "gateway"}
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """What a method, a path and a query come to; it follows from them alone, so it is worked out once."""
+
+    handle: Handle
+    version: str
+    query: Mapping[str, str]
+    group: str | None
+    id: ResourceId | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    reads_body: bool = True
 
 
 class Arm:
@@ -51,13 +67,14 @@ class Arm:
         self._tokens = tokens
         self._endpoints = Endpoints(endpoints)
         self._writer = Writer()
+        self._routes: dict[tuple[str, bytes, bytes], _Route] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = self._kernel.clock.monotonic()
         request_id = new_request_id()
         method: str = scope["method"]
-        given = requests.headers(scope)
+        given = requests.Headers(scope["headers"])
         try:
             answer = await self._answer(scope, receive, method, given)
         except ArmError as refused:
@@ -77,53 +94,65 @@ class Arm:
         await self._writer.send(send, method, given, request_id, answer)
         log_request(scope, answer.status, self._kernel.clock.monotonic() - started, request_id)
 
-    async def _answer(self, scope: Scope, receive: Receive, method: str, given: Mapping[str, str]) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, method: str, given: requests.Headers) -> Answer:
+        kernel = self._kernel
         try:
             requests.check_length(given)
             base_url = requests.base_url(scope, given)
             caller = self._tokens.verify(given.get("authorization"), audiences=resource_manager(base_url))
-            address = parse(scope.get("raw_path") or scope["path"].encode())
-            query = requests.query(scope["query_string"])
-            version = checks.api_version_of(query)
-            if address.subscription is not None:
-                checks.subscription(address.subscription, self._kernel.subscription)
-            handle, id, reads_body = self._route(method, address, version)
+            route = self._route(method, scope.get("raw_path") or scope["path"].encode(), scope["query_string"])
             body: Json = None
-            if method in _WITH_BODY and reads_body:
+            if method in _WITH_BODY and route.reads_body:
                 body = requests.json(await requests.body(receive))
         except ArmError as refused:
             refused.headers.setdefault("x-ms-failure-cause", "gateway")
             raise
-        group = address.group
-        return await handle(
+        return await route.handle(
             Call(
                 method=method,
-                subscription=self._kernel.subscription,
-                group=group,
-                id=id,
-                parameters={},
-                api_version=version,
-                query=query,
+                subscription=kernel.subscription,
+                group=route.group,
+                id=route.id,
+                parameters=route.parameters,
+                api_version=route.version,
+                query=route.query,
                 headers=given,
                 body=body,
                 caller=caller,
                 base_url=base_url,
-                now=self._kernel.clock.now(),
+                now=kernel.clock.now(),
                 group_location=None,
             )
         )
 
-    def _route(self, method: str, address: Address, version: str) -> tuple[Handle, ResourceId | None, bool]:
-        """Who answers, about which resource, and whether the body is JSON. Raises what ARM says of other paths."""
+    def _route(self, method: str, raw_path: bytes, raw_query: bytes) -> _Route:
+        """Who answers. Raises what ARM says of paths that lead nowhere, and of wrong versions."""
+        key = (method, raw_path, raw_query)
+        found = self._routes.get(key)
+        if found is None:
+            found = self._found(method, raw_path, raw_query)
+            if len(raw_path) + len(raw_query) <= _REMEMBERED_LENGTH:
+                if len(self._routes) >= _REMEMBERED:
+                    self._routes.clear()
+                self._routes[key] = found
+        return found
+
+    def _found(self, method: str, raw_path: bytes, raw_query: bytes) -> _Route:
+        address = parse(raw_path)
+        query = requests.query(raw_query)
+        version = checks.api_version_of(query)
+        if address.subscription is not None:
+            checks.subscription(address.subscription, self._kernel.subscription)
+        route = partial(_Route, version=version, query=query, group=address.group)
         if method in ("GET", "HEAD"):
             operation = longrunning.polled(address.lowered)
             if operation is not None:
-                return self._poll(address, operation), None, False
+                return route(handle=self._poll(address, operation))
         if address.namespace is not None and address.rest and address.scope is None:
             loaded = self._kernel.catalogue.find(address.namespace)
             own = loaded is None or loaded.provider.namespace.lower() == _CORE or address.lowered[-1] in _OF_PROVIDERS
             if loaded is not None and not own:
-                return *self._provided(method, address, version, loaded), True
+                return self._provided(route, method, address, version, loaded)
         found = self._endpoints.find(address)
         if found is None:
             raise _nowhere(address, version, self._kernel.catalogue)
@@ -133,42 +162,43 @@ class Arm:
             raise calls.method_not_allowed(method)
 
         async def core(call: Call) -> Answer:
-            return handler(self._kernel, replace(call, parameters=found.parameters))
+            return handler(self._kernel, call)
 
-        return core, None, found.endpoint.reads_body
+        return route(handle=core, parameters=found.parameters, reads_body=found.endpoint.reads_body)
 
     def _provided(
-        self, method: str, address: Address, version: str, loaded: Loaded
-    ) -> tuple[Handle, ResourceId | None]:
+        self, route: Callable[..., _Route], method: str, address: Address, version: str, loaded: Loaded
+    ) -> _Route:
         """A request below ``providers/{namespace}`` of a provider that is loaded."""
+        namespace = loaded.provider.namespace
         if address.group is None:
             called = action(loaded.provider.actions, method, address.rest)
             if called is not None:
-                return self._provider_action(method, version, loaded, called), None
+                return route(
+                    handle=self._provider_action(method, version, loaded, called), parameters=called.parameters
+                )
         matched = match(loaded, address.rest)
         if address.subscription is None or matched is None:
-            raise calls.type_not_found(loaded.provider.namespace, version)
+            raise calls.type_not_found(namespace, version)
         kind = matched.kind
         checks.provider_version(kind, version, None)
         words = kind.type.name.split("/")
+        if (address.group is None and matched.names) or (len(words) > 1 and not matched.names):
+            raise calls.type_not_found(namespace, version)
         id = None
-        if matched.names and address.group is None:
-            raise calls.type_not_found(loaded.provider.namespace, version)
         if matched.names:
             id = ResourceId(
                 subscription=self._kernel.subscription,
                 group=address.group or "",
-                namespace=loaded.provider.namespace,
+                namespace=namespace,
                 types=tuple(words[: len(matched.names)]),
                 names=matched.names,
             )
-        elif len(words) > 1:
-            raise calls.type_not_found(loaded.provider.namespace, version)
 
         async def provided(call: Call) -> Answer:
             return await calls.answer(self._kernel, call, matched)
 
-        return provided, id
+        return route(handle=provided, id=id)
 
     def _provider_action(self, method: str, version: str, loaded: Loaded, called: Called) -> Handle:
         if called.action.method != method:
@@ -182,7 +212,7 @@ class Arm:
             )
 
         async def act(call: Call) -> Answer:
-            reply = await called.action.act(replace(call, parameters=called.parameters), None, loaded.service)
+            reply = await called.action.act(call, None, loaded.service)
             return Answer(status=reply.status, body=reply.body, headers=reply.headers)
 
         return act

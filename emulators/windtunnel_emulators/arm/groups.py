@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from windtunnel_emulators.store import Remembered
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -48,6 +50,7 @@ class Groups:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._remembered = Remembered(store, self._read)
 
     def get(self, subscription: str, name: str) -> Group | None:
         """The group, whatever the case it is asked for in; None when there is none."""
@@ -55,6 +58,9 @@ class Groups:
 
     def at(self, key: str) -> Group | None:
         """The group with a key."""
+        return self._remembered.get(key)
+
+    def _read(self, key: str) -> Group | None:
         row = self._store.row(f"SELECT {_COLUMNS} FROM groups WHERE key = ?", (key,))  # noqa: S608
         return None if row is None else _group(row)
 

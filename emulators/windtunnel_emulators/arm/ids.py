@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,12 @@ class ResourceId:
     namespace: str
     types: tuple[str, ...]
     names: tuple[str, ...]
+    text: str = field(init=False, repr=False, compare=False)
+    """As it is printed; kept, because every answer prints it."""
+
+    def __post_init__(self) -> None:
+        text = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{self.type_and_name}"
+        object.__setattr__(self, "text", text)
 
     @property
     def type(self) -> str:
@@ -33,7 +39,7 @@ class ResourceId:
     @property
     def key(self) -> str:
         """What ids are compared and stored by: lower case."""
-        return str(self).lower()
+        return self.text.lower()
 
     @property
     def parent(self) -> ResourceId | None:
@@ -65,4 +71,4 @@ class ResourceId:
         return "/".join((self.namespace, *pairs))
 
     def __str__(self) -> str:
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{self.type_and_name}"
+        return self.text

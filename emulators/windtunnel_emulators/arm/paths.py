@@ -13,7 +13,6 @@ from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.arm.ids import ResourceId
 
 _LONGEST = 8192  # bytes; ARM's own limit for an address is in this order
-_REMEMBERED = 512  # longer paths are parsed anew each time, so that the memory stays small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +34,6 @@ class Address:
 
 def parse(raw_path: bytes) -> Address:
     """Take a raw path apart. Raises 400 for bytes that are no text, and for paths that are too long."""
-    return _remembered(raw_path) if len(raw_path) <= _REMEMBERED else _parse(raw_path)
-
-
-def _parse(raw_path: bytes) -> Address:
     if len(raw_path) > _LONGEST:
         raise ArmError(414, "UriTooLong", f"The request URI is longer than {_LONGEST} characters.")
     try:
@@ -73,9 +68,6 @@ def _parse(raw_path: bytes) -> Address:
         rest=rest,
         scope=scope,
     )
-
-
-_remembered = lru_cache(maxsize=2048)(_parse)
 
 
 @lru_cache(maxsize=4096)

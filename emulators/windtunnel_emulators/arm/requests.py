@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -12,8 +13,6 @@ from windtunnel_emulators.arm.errors import ArmError, invalid_request_content
 from windtunnel_emulators.asgi import ClientGone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from windtunnel_emulators.asgi import Receive, Scope
     from windtunnel_emulators.jsontypes import Json
 
@@ -48,24 +47,42 @@ def query(raw: bytes) -> Query:
     return found
 
 
-def headers(scope: Scope) -> dict[str, str]:
-    """By name in lower case; of a header that is given twice, the last counts."""
-    raw: list[tuple[bytes, bytes]] = scope["headers"]
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+class Headers(Mapping[str, str]):
+    """A request's headers by name in lower case; of one that is given twice, the last counts. Decoded when asked."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = dict(raw)
+
+    def __getitem__(self, name: str) -> str:
+        return self._raw[name.encode("latin-1")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def raw(self, name: bytes) -> bytes | None:
+        """As it came; None when it did not."""
+        return self._raw.get(name)
 
 
-def base_url(scope: Scope, given: Mapping[str, str]) -> str:
+def base_url(scope: Scope, given: Headers) -> str:
     """Scheme, host and port as the client wrote them, without a slash at the end."""
-    host = given.get("host") or "{}:{}".format(*scope["server"])
-    return f"{scope['scheme']}://{host}"
+    host = given.raw(b"host")
+    if host:
+        return f"{scope['scheme']}://{host.decode('latin-1')}"
+    return "{}://{}:{}".format(scope["scheme"], *scope["server"])
 
 
-def check_length(given: Mapping[str, str]) -> None:
+def check_length(given: Headers) -> None:
     """Raises 413 for a body that says of itself that it is too long."""
-    length = given.get("content-length")
+    length = given.raw(b"content-length")
     # The server has read the number already; this is about its size.
     if length is not None and (len(length) > 12 or int(length) > LONGEST_BODY):
-        raise _too_large(f"{length} bytes")
+        raise _too_large(f"{length.decode()} bytes")
 
 
 async def body(receive: Receive) -> bytes:

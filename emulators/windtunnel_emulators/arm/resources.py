@@ -15,6 +15,7 @@ import msgspec
 
 from windtunnel_emulators.arm.paths import resource_id
 from windtunnel_emulators.arm.provider import Resource
+from windtunnel_emulators.store import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ class Resources:
         self._store = store
         self._clock = clock
         self._groups = groups
+        self._remembered = Remembered(store, self._read)
         self._operations: Operations | None = None
         self._catalogue: Catalogue | None = None
 
@@ -73,7 +75,9 @@ class Resources:
 
     def get(self, id: ResourceId | str) -> Resource | None:
         """The resource, whatever the case of its id; None when there is none."""
-        key = id.lower() if isinstance(id, str) else id.key
+        return self._remembered.get(id.lower() if isinstance(id, str) else id.key)
+
+    def _read(self, key: str) -> Resource | None:
         row = self._store.row(f"SELECT {_COLUMNS} FROM resources WHERE key = ?", (key,))  # noqa: S608
         return None if row is None else _resource(row)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from windtunnel_emulators.arm.errors import ArmError
+    from windtunnel_emulators.arm.requests import Headers
     from windtunnel_emulators.asgi import Send
     from windtunnel_emulators.jsontypes import Json
 
@@ -25,6 +26,7 @@ _ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
 )
 _JSON = (b"content-type", b"application/json; charset=utf-8")
+_CONTROLS = bytes([*range(32), 127])
 _encode = msgspec.json.Encoder().encode
 
 # Microsoft's limits per hour and subscription; counted, never enforced: nothing here is shared with anybody.
@@ -53,9 +55,9 @@ class Meter:
         self._hour = 0
         self._used: dict[bytes, int] = {}
 
-    def header(self, method: str) -> tuple[bytes, bytes]:
-        """Count one request."""
-        hour = int(time.monotonic()) // 3600
+    def header(self, method: str, now: float) -> tuple[bytes, bytes]:
+        """Count one request, at ``now`` in seconds."""
+        hour = int(now) // 3600
         if hour != self._hour:
             self._hour = hour
             self._used.clear()
@@ -72,23 +74,24 @@ class Writer:
         self._second = 0
         self._stamp = b""
 
-    async def send(self, send: Send, method: str, asked: Mapping[str, str], request_id: str, answer: Answer) -> None:
+    async def send(self, send: Send, method: str, asked: Headers, request_id: str, answer: Answer) -> None:
         """Send an answer with the headers that every answer of ARM's has."""
         content = b"" if answer.body is None else encode(answer.body)
+        now = time.time()
         id = request_id.encode()
         headers = [
             *_ALWAYS,
             (b"x-ms-request-id", id),
-            (b"x-ms-correlation-request-id", _header(asked.get("x-ms-correlation-request-id")) or id),
-            (b"x-ms-routing-request-id", b"LOCAL:" + self._time() + b":" + id),
-            self._meter.header(method),
+            (b"x-ms-correlation-request-id", _echo(asked.raw(b"x-ms-correlation-request-id")) or id),
+            (b"x-ms-routing-request-id", b"LOCAL:%b:%b" % (self._time(int(now)), id)),
+            self._meter.header(method, now),
         ]
-        if asked.get("x-ms-return-client-request-id", "").lower() == "true":
-            client = _header(asked.get("x-ms-client-request-id"))
+        if asked.raw(b"x-ms-return-client-request-id") in (b"true", b"True"):
+            client = _echo(asked.raw(b"x-ms-client-request-id"))
             if client:
                 headers.append((b"x-ms-client-request-id", client))
         for name, value in answer.headers.items():
-            headers.append((name.lower().encode("latin-1"), _header(value)))
+            headers.append((name.lower().encode("latin-1"), _echo(value.encode("latin-1", "replace"))))
         if content:
             headers.append(_JSON)
         if answer.status != 204:
@@ -96,8 +99,7 @@ class Writer:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    def _time(self) -> bytes:
-        now = int(time.time())
+    def _time(self, now: int) -> bytes:
         if now != self._second:
             self._second = now
             self._stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ").encode()
@@ -106,7 +108,9 @@ class Writer:
 
 def new_request_id() -> str:
     """The id that an answer, its log line and its error share."""
-    return str(uuid.uuid4())
+    # A UUID of version 4 (RFC 9562), as uuid4 makes them in ten times the time: this one need not be unguessable.
+    id = f"{getrandbits(128):032x}"
+    return f"{id[:8]}-{id[8:12]}-4{id[13:16]}-a{id[17:20]}-{id[20:]}"
 
 
 def encode(body: Json) -> bytes:
@@ -124,11 +128,11 @@ def without_nulls(value: Json) -> Json:
     return value
 
 
-def _header(value: str | None) -> bytes:
-    """A header's value, cleared of what would end it: what a client sent is echoed."""
+def _echo(value: bytes | None) -> bytes:
+    """A header's value that a client sent or chose, cleared of what would end it, and not longer than need be."""
     if not value:
         return b""
-    return "".join(c for c in value if c.isprintable()).encode("latin-1", "replace")[: 256 * 16]
+    return value[:4096].translate(None, _CONTROLS)
 
 
 def rfc3339(moment: datetime) -> str:
