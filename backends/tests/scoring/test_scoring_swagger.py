@@ -123,7 +123,7 @@ def test_documents_of_the_user_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"{", "is not JSON"), (b"[]", "no JSON object"), (b"\xff", "cannot be read")]
+    ("content", "said"), [(b"{", "is not JSON"), (b"[]", "is not a JSON object"), (b"\xff", "cannot be read")]
 )
 def test_a_document_of_the_user_that_cannot_be_used(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "swagger.json").write_bytes(content)

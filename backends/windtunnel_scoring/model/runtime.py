@@ -151,8 +151,7 @@ class Session:
         except Exception as error:
             if options.terminate:
                 raise ScoringTimeout(timeout_ms) from error
-            # FAIL and INVALID_ARGUMENT are what kernels answer to shapes and values that do not fit together.
-            if type(error).__name__ in ("Fail", "InvalidArgument") and "alloc" not in str(error):
+            if _is_mismatch(error):
                 raise InputMismatch(_sentence(error)) from error
             raise RunFailed(error) from error
 
@@ -183,6 +182,14 @@ def _array(value: _OrtValue) -> Array:
         return np.zeros(shape, np.uint16)
     words = (ctypes.c_uint16 * count).from_address(value.data_ptr())
     return np.array(words, np.uint16).reshape(shape)
+
+
+def _is_mismatch(error: Exception) -> bool:
+    """Whether the input is at fault: a wrong rank, or values that an operator cannot compute with."""
+    kind, text = type(error).__name__, str(error)
+    # Operators fail with one code or the other, by version. A lack of memory is not the caller's.
+    by_operator = kind in ("Fail", "RuntimeException") and "while running" in text
+    return (kind == "InvalidArgument" or by_operator) and "alloc" not in text
 
 
 def _sentence(error: Exception) -> str:
