@@ -149,7 +149,6 @@ async def test_what_no_registry_may_be_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     "properties",
     [
-        {"zoneRedundancy": "Enabled"},
         {"publicNetworkAccess": "Disabled"},
         {"networkRuleSet": {"defaultAction": "Deny"}},
         {"policies": {"retentionPolicy": {"status": "enabled"}}},
@@ -292,6 +291,8 @@ async def test_what_is_not_emulated_says_so_with_the_way_out(cloud: Cloud, oci: 
     assert oci.refusal(answer) == (501, "NotImplemented")
     assert "is not emulated. " in answer.json()["error"]["message"]
     assert (await cloud.call("GET", f"registries/registry1/{kind}")).json() == {"value": []}
+    assert oci.refusal(await cloud.call("PATCH", f"registries/registry1/{kind}/one", {})) == (404, "ResourceNotFound")
+    assert (await cloud.call("DELETE", f"registries/registry1/{kind}/one")).status_code == 204
 
 
 async def test_the_retention_policy_removes_what_has_no_tag(cloud: Cloud, oci: Oci) -> None:

@@ -93,6 +93,24 @@ async def test_what_no_task_may_be(
     assert (await cloud.call("GET", "registries/registry1/tasks", version=VERSION)).json() == {"value": []}
 
 
+async def test_a_task_keeps_its_identity(cloud: Cloud) -> None:
+    await cloud.create()
+    body = {**task(), "identity": {"type": "SystemAssigned"}}
+    made = (await cloud.call("PUT", PATH, body, version=VERSION)).json()["identity"]
+    changed = await cloud.call("PATCH", PATH, {"tags": {"a": "b"}}, version=VERSION)
+    assert changed.json()["identity"] == made
+    gone = await cloud.call("PATCH", PATH, {"identity": {"type": "None"}}, version=VERSION)
+    assert "identity" not in gone.json()
+
+
+async def test_a_system_task_needs_no_step(cloud: Cloud) -> None:
+    await cloud.create()
+    body = {"location": "westus", "properties": {"isSystemTask": True, "status": "enabled"}}
+    answer = await cloud.call("PUT", "registries/registry1/tasks/quicktask", body, version=VERSION)
+    assert answer.status_code == 200
+    assert answer.json()["properties"]["status"] == "Enabled"
+
+
 async def test_a_task_needs_its_registry(cloud: Cloud, oci: Oci) -> None:
     answer = await cloud.call("PUT", PATH, task(), version=VERSION)
     assert oci.refusal(answer) == (404, "ParentResourceNotFound")

@@ -15,7 +15,8 @@ from windtunnel_emulators.arm.errors import ArmError, not_implemented
 from windtunnel_emulators.arm.provider import Change, Removal, Resource, View
 from windtunnel_emulators.jsontypes import JsonObject, as_object, as_str
 
-from .bodies import Identity, NetworkRules, Policies, RegistryBody, RegistryProperties, one_of, read
+from .bodies import NetworkRules, Policies, RegistryBody, RegistryProperties, one_of, read
+from .identities import identity_of
 from .names import check_new_name
 from .skus import TIERS, premium_only
 from .times import offset, system_data, zulu
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _LIVE = "Use a registry in Azure for it."
 _SWITCH = ("enabled", "disabled")
 _ENABLED = ("Enabled", "Disabled")
-_IDENTITIES = ("SystemAssigned", "UserAssigned", "SystemAssigned, UserAssigned", "None")
 
 
 def put(call: Call, existing: Resource | None, service: RegistryService) -> Change:
@@ -52,7 +52,7 @@ def put(call: Call, existing: Resource | None, service: RegistryService) -> Chan
         etag=existing.etag if existing else "",
     )
     resource = _with(resource, body.properties or RegistryProperties(), sku, call)
-    identity = _identity(body.identity, call, as_object(existing.envelope.get("identity")) if existing else {})
+    identity = identity_of(body.identity, call, as_object(existing.envelope.get("identity")) if existing else {})
     if identity:
         resource = replace(resource, envelope={**resource.envelope, "identity": identity})
     if existing is None:
@@ -71,7 +71,7 @@ def patch(call: Call, existing: Resource, service: RegistryService) -> Change:
         "systemData": system_data(call, existing),
     }
     if body.identity is not None:
-        identity = _identity(body.identity, call, as_object(existing.envelope.get("identity")))
+        identity = identity_of(body.identity, call, as_object(existing.envelope.get("identity")))
         envelope.pop("identity", None)
         if identity:
             envelope["identity"] = identity
@@ -166,8 +166,6 @@ def _with(resource: Resource, wanted: RegistryProperties, sku: str, call: Call) 
     if bypass is not None:
         changed["networkRuleBypassOptions"] = bypass
     zones = one_of(wanted.zone_redundancy, _ENABLED, "properties.zoneRedundancy")
-    if zones == "Enabled":
-        premium_only(sku, "properties.zoneRedundancy")
     if zones is not None:
         changed["zoneRedundancy"] = zones
     if wanted.network_rule_set is not None:
@@ -243,21 +241,3 @@ def _policies(before: JsonObject, wanted: Policies, sku: str, call: Call) -> Jso
 def _sku(body: RegistryBody, existing: Resource | None) -> str:
     before = as_str(as_object(existing.envelope.get("sku")).get("name")) if existing else ""
     return one_of(body.sku.name if body.sku else None, TIERS, "sku.name") or before or "Basic"
-
-
-def _identity(wanted: Identity | None, call: Call, before: JsonObject) -> JsonObject:
-    """The registry's managed identities, with ids made up once: nothing here signs in with them."""
-    kind = one_of(wanted.type if wanted else None, _IDENTITIES, "identity.type")
-    if wanted is None or kind is None or kind == "None":
-        return {}
-    found: JsonObject = {"type": kind}
-    if "SystemAssigned" in kind:
-        found["principalId"] = before.get("principalId") or str(uuid.uuid4())
-        found["tenantId"] = call.caller.tenant
-    if wanted.user_assigned_identities:
-        known = as_object(before.get("userAssignedIdentities"))
-        found["userAssignedIdentities"] = {
-            id: known.get(id) or {"principalId": str(uuid.uuid4()), "clientId": str(uuid.uuid4())}
-            for id in wanted.user_assigned_identities
-        }
-    return found

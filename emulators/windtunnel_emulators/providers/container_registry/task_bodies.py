@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bodies import Body
+from .bodies import Body, Identity
 
 SHORTEST_S, LONGEST_S, USUAL_S = 300, 28800, 3600
 
@@ -99,6 +99,7 @@ class TaskProperties(Body):
 class TaskBody(Body):
     properties: TaskProperties | None = None
     tags: dict[str, str] | None = None
+    identity: Identity | None = None
 
 
 class Override(Body):

@@ -17,6 +17,7 @@ from windtunnel_emulators.arm.provider import Change, Removal, Reply, Resource, 
 from windtunnel_emulators.jsontypes import JsonObject, as_list, as_object, as_str
 
 from .bodies import one_of, read
+from .identities import identity_of
 from .task_bodies import LONGEST_S, SHORTEST_S, USUAL_S, TaskBody
 from .times import offset, system_data
 
@@ -117,6 +118,11 @@ def _with(resource: Resource, wanted: JsonObject, call: Call, existing: Resource
     properties = as_object(merged(resource.properties, wanted))
     _check(properties)
     envelope: JsonObject = {"systemData": system_data(call, existing)}
+    before = as_object(existing.envelope.get("identity")) if existing else {}
+    given = read(call.body, TaskBody).identity
+    identity = identity_of(given, call, before) if given or call.method == "PUT" else before
+    if identity:
+        envelope["identity"] = identity
     return replace(resource, properties=properties, envelope=envelope, secrets=secrets)
 
 
@@ -139,6 +145,8 @@ def _check(properties: JsonObject) -> None:
             f"The task timeout {timeout} is invalid: it must be {SHORTEST_S} to {LONGEST_S} seconds.",
             target="properties.timeout",
         )
+    if properties.get("isSystemTask") is True and not properties.get("step"):
+        return  # Azure keeps quick runs' own task in this form
     step = as_object(properties.get("step"))
     kind = one_of(as_str(step.get("type")), _STEPS, "properties.step.type")
     if kind is None:

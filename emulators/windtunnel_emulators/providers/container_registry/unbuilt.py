@@ -12,7 +12,7 @@ from .versions import API_VERSIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from windtunnel_emulators.arm.provider import Call, Change, Reply, Resource, View
+    from windtunnel_emulators.arm.provider import Call, Change, Removal, Reply, Resource, View
     from windtunnel_emulators.jsontypes import JsonObject
 
     from .service import RegistryService
@@ -42,6 +42,8 @@ def unbuilt_types() -> Iterator[ResourceType[RegistryService]]:
             locations=(),
             view=_view,
             put=_refusal(what, way_out),
+            patch=_refusal(what, way_out),
+            delete=_delete,
             tracked=False,
         )
 
@@ -56,6 +58,10 @@ def _refusal(what: str, way_out: str) -> Callable[[Call, Resource | None, Regist
         raise not_implemented(what, way_out)
 
     return refuse
+
+
+def _delete(_: Call, __: Resource, ___: RegistryService) -> Removal:
+    raise AssertionError("there is never one to delete")
 
 
 def _view(_: Resource, __: RegistryService, ___: View) -> JsonObject:
