@@ -52,6 +52,12 @@ class RegistrySource:
         server, slash, _ = reference.partition("/")
         return bool(slash) and self._registries.at(server) is not None
 
+    def local_name(self, reference: str) -> str:
+        """The reference by its registry's login server, where other programs of this machine find it."""
+        server, _, path = reference.partition("/")
+        registry = self._registries.at(server)
+        return reference if registry is None else f"{registry.login_server}/{path}"
+
     def fetch(self, reference: str, credentials: Sequence[Credentials] = ()) -> FetchedManifest:
         """The image. Raises ``ImageError``: ``denied`` when the credentials do not hold or there is no such image."""
         server, _, path = reference.partition("/")

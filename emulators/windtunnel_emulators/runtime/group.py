@@ -221,6 +221,7 @@ class ContainerGroup:
             owner=plan.owner,
             key=_key(plan.owner),
             address=self._address,
+            ports=plan.ports,
             credentials=plan.credentials,
             pull_attempts=plan.pull_attempts,
             grace_s=plan.grace_s,

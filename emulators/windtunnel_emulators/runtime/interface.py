@@ -89,6 +89,8 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     working_directory: str | None = None
     ports: tuple[int, ...] = ()
+    group_ports: tuple[int, ...] = ()
+    """The ports of its whole group, for a runtime that has to open them all at once."""
     address: str
     """The loopback address that its group answers at."""
     cpu: float | None = None

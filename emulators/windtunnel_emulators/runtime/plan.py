@@ -97,3 +97,11 @@ class GroupPlan:
     """How often an image is tried before the group fails for good; None tries for ever, with a growing back-off."""
     grace_s: float = 30.0
     """Between SIGTERM and SIGKILL when a probe has a container killed."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All that its containers listen on or are probed at."""
+        containers = (*self.init_containers, *self.containers)
+        probes = [p for c in containers for p in (c.liveness, c.readiness, c.startup) if p is not None]
+        probed = [p.action.port for p in probes if isinstance(p.action, HttpAction | TcpAction)]
+        return tuple(sorted({*probed, *(port for container in containers for port in container.ports)}))

@@ -27,4 +27,8 @@ def make_runtime(name: str, *, folder: Path, clock: Clock, registries: Registrie
             StandIns(own / "stand-ins"),
         )
         return ProcessRuntime(own, clock, sources)
+    if name == "docker":
+        from windtunnel_emulators.runtime.docker import DockerRuntime
+
+        return DockerRuntime(folder / "runtime", clock, registries)
     raise ValueError(f"there is no runtime {name!r}; there are {', '.join(NAMES)}")

@@ -37,6 +37,8 @@ class Surroundings:
     key: str
     """Short and unique in the runtime; begins the ids of the group's containers."""
     address: str
+    ports: tuple[int, ...]
+    """All that its containers listen on or are probed at."""
     credentials: tuple[Credentials, ...]
     pull_attempts: int | None
     grace_s: float
@@ -187,6 +189,7 @@ class Supervisor:
             environment=plan.environment,
             working_directory=plan.working_directory,
             ports=plan.ports,
+            group_ports=around.ports,
             address=around.address,
             cpu=plan.cpu,
             memory_bytes=plan.memory_bytes,

@@ -1,0 +1,39 @@
+"""What a runtime that can build any Dockerfile offers to the registry's tasks; ask with ``isinstance``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from windtunnel_emulators.runtime.interface import RuntimeProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from windtunnel_emulators.runtime.interface import Credentials
+
+
+class BuildFailed(RuntimeProblem):
+    """A build or a push that failed; the reason is in its log as well."""
+
+
+@runtime_checkable
+class ImageBuilder(Protocol):
+    """Builds as ``docker build`` does, and pushes."""
+
+    async def build_image(
+        self,
+        *,
+        context: Path,
+        dockerfile: str,
+        arguments: Mapping[str, str],
+        target: str | None,
+        log: Callable[[str], None],
+    ) -> str:
+        """Build a context (tar, plain or gzip) and return the image's id; ``log`` gets a line at a time, on the event
+        loop. Raises ``BuildFailed``. Cancelling ends the build."""
+        ...
+
+    async def push_image(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:
+        """Push the image of that id under ``server/repository:tag``; its manifest's digest. Raises ``BuildFailed``."""
+        ...

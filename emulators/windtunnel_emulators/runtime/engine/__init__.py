@@ -1,0 +1,1 @@
+"""The parts of the docker runtime: connection, images, groups' networks, containers, executed commands, the guard."""

@@ -1,0 +1,216 @@
+"""Commands executed in a running container of a Docker engine, over the connection that the engine upgrades for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, cast
+
+from windtunnel_emulators.jsontypes import as_str
+from windtunnel_emulators.runtime.engine.client import EngineProblem
+from windtunnel_emulators.runtime.interface import StartError
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import AsyncIterator, Mapping
+
+    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.runtime.engine.client import DockerApi, Engine
+
+_log = logging.getLogger(__name__)
+_MOST = 65536
+_HEADER = 8
+_POLL_S = 0.02
+_NOT_STARTED = (126, 127)
+
+
+class EngineSession:
+    """Implements ``interface.ExecSession``."""
+
+    def __init__(self, engine: Engine, container: str, exec_id: str, upgraded: object, *, terminal: bool) -> None:
+        self._engine = engine
+        self._container = container
+        self._id = exec_id
+        self._terminal = terminal
+        # It would close the connection if it went away.
+        self._upgraded = upgraded
+        self._socket = _socket_of(upgraded)
+        self._socket.setblocking(False)
+        self._early = _already_read(upgraded)
+        self._code: int | None = None
+        self._closed = False
+
+    async def send(self, data: bytes) -> None:
+        if self._closed or self._code is not None:
+            raise BrokenPipeError(errno.EPIPE, "the command has ended")
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        except OSError as problem:
+            raise BrokenPipeError(errno.EPIPE, "the command does not read any more") from problem
+
+    async def resize(self, rows: int, columns: int) -> None:
+        if self._terminal and not self._closed:
+            # One that has just ended has no size any more.
+            with contextlib.suppress(EngineProblem):
+                await self._engine.call(lambda api: api.exec_resize(self._id, height=rows, width=columns))
+
+    async def output(self) -> AsyncIterator[bytes]:
+        frames = None if self._terminal else _Frames()
+        while not self._closed:
+            data = await self._receive()
+            if not data:
+                return
+            for piece in [data] if frames is None else frames.feed(data):
+                yield piece
+
+    async def wait(self) -> int:
+        while self._code is None:
+            found = await self._engine.call(lambda api: api.exec_inspect(self._id))
+            code = found.get("ExitCode")
+            if found.get("Running") is False and isinstance(code, int):
+                self._code = code
+                break
+            # The engine tells nobody when a command ends.
+            await asyncio.sleep(_POLL_S)
+        return self._code
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._socket.close()
+        try:
+            await self._kill()
+            await self.wait()
+        except EngineProblem as problem:
+            # The container is gone, and the command with it.
+            self._code = 128 + signal.SIGKILL
+            if problem.status not in (404, 409):
+                raise
+
+    async def check_start(self) -> None:
+        """Raises ``StartError`` when the command was not found or may not be executed."""
+        while True:
+            found = await self._engine.call(lambda api: api.exec_inspect(self._id))
+            if found.get("Pid") or found.get("Running") is False:
+                break
+            await asyncio.sleep(_POLL_S)
+        code = found.get("ExitCode")
+        if not found.get("Pid") and isinstance(code, int) and code in _NOT_STARTED:
+            said = b"".join([piece async for piece in self.output()]).decode("utf-8", "replace").strip()
+            self._code = code
+            self._closed = True
+            self._socket.close()
+            raise StartError(said or f"the command cannot be started ({code})")
+
+    async def _receive(self) -> bytes:
+        early, self._early = self._early, b""
+        if early:
+            return early
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._socket, _MOST)
+        except OSError:
+            return b""
+
+    async def _kill(self) -> None:
+        """The engine cannot end a command: its process has to be found."""
+        found = await self._engine.call(lambda api: api.exec_inspect(self._id))
+        pid = found.get("Pid")
+        if found.get("Running") is not True or not isinstance(pid, int) or pid <= 1:
+            return
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            inner = _inner_pid(pid)
+            if inner is None:
+                _log.warning("a command in container %s goes on: nothing here may end it", self._container)
+                return
+            await self._engine.call(lambda api: _execute(api, self._container, ["kill", "-9", str(inner)]))
+
+
+async def open_session(
+    engine: Engine,
+    container: str,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    terminal: tuple[int, int] | None,
+) -> EngineSession:
+    """Raises ``StartError``."""
+
+    def work(api: DockerApi) -> tuple[str, object]:
+        made = api.exec_create(
+            container, list(command), stdin=True, tty=terminal is not None, environment=dict(environment) or None
+        )
+        exec_id = as_str(made.get("Id"))
+        return exec_id, api.exec_start(exec_id, tty=terminal is not None, socket=True)
+
+    try:
+        exec_id, upgraded = await engine.call(work)
+        session = EngineSession(engine, container, exec_id, upgraded, terminal=terminal is not None)
+        await session.check_start()
+    except EngineProblem as problem:
+        raise StartError(str(problem)) from problem
+    if terminal is not None:
+        await session.resize(*terminal)
+    return session
+
+
+class _Frames:
+    """Cuts the engine's frames (stream, three zeros, length) open; both streams become one."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._data += data
+        found: list[bytes] = []
+        while len(self._data) >= _HEADER:
+            end = _HEADER + int.from_bytes(self._data[4:8], "big")
+            if len(self._data) < end:
+                break
+            found.append(bytes(self._data[_HEADER:end]))
+            del self._data[:end]
+        return found
+
+
+def _socket_of(upgraded: object) -> socket.socket:
+    """The connection inside of what the package hands out. Raises ``StartError`` for one that is encrypted."""
+    found: object = getattr(upgraded, "_sock", upgraded)
+    if isinstance(found, socket.socket) and not hasattr(found, "cipher"):
+        return found
+    raise StartError("commands can only be executed on an engine of this machine, not over TLS or SSH")
+
+
+def _already_read(upgraded: object) -> bytes:
+    """What came with the answer's header: it is in a buffer of the HTTP library's, and no longer in the socket."""
+    reader: object = upgraded
+    for name in ("_response", "raw", "_fp", "fp"):
+        reader = getattr(reader, name, None)
+    return bytes(cast("io.BufferedReader", reader).peek()) if hasattr(reader, "peek") else b""
+
+
+def _inner_pid(pid: int) -> int | None:
+    """The number of a process of this machine in its own process namespace."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            numbers = next((line.split()[1:] for line in file if line.startswith("NSpid:")), list[str]())
+    except OSError:
+        return None
+    return int(numbers[-1]) if len(numbers) > 1 else None
+
+
+def _execute(api: DockerApi, container: str, command: list[str]) -> JsonObject:
+    made = api.exec_create(container, command, stdin=False, tty=False, environment=None)
+    exec_id = as_str(made.get("Id"))
+    upgraded = api.exec_start(exec_id, tty=False, socket=True)
+    with _socket_of(upgraded) as ended:
+        while ended.recv(_MOST):
+            pass
+    return api.exec_inspect(exec_id)
