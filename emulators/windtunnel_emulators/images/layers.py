@@ -1,34 +1,38 @@
 """Layers of an image, written so that the same files always make the same bytes: sorted, one time, one owner.
 
-A layer is a pax tar archive, compressed with gzip; what does not compress (a model's weights) is stored in it as it
-is, which is ten times as fast.
+A layer is a pax tar archive in a gzip container of stored blocks: a model's weights do not compress, storing is ten
+times as fast, and what a compressor writes differs between versions of zlib.
 """
 
 from __future__ import annotations
 
 import hashlib
+import struct
 import tarfile
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.images.archive import Kind
+from windtunnel_emulators.images.errors import ArchiveError
 from windtunnel_emulators.images.slices import never
+from windtunnel_emulators.images.tree import WHITEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from windtunnel_emulators.images.slices import Slice
     from windtunnel_emulators.images.tree import Node
 
 LAYER_MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _BLOCK = 512
-_GZIP = 31  # zlib's way to ask for a gzip header (without a time) and trailer
-_FAST = 1
-_STORED = 0
-_SAMPLE = 64 << 10
+
+# RFC 1952: magic, deflate, no flags, no time, no hints, unknown operating system.
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+# RFC 1951, 3.2.4: the longest stored block.
+_LONGEST_STORED = 65_535
+
 _TYPES = {Kind.FILE: tarfile.REGTYPE, Kind.DIRECTORY: tarfile.DIRTYPE, Kind.SYMLINK: tarfile.SYMTYPE}
 
 
@@ -52,11 +56,13 @@ def write_layer(
     stop: Callable[[], bool] = never,
 ) -> Layer:
     """Write a layer that adds ``nodes`` and hides ``removed`` paths of lower ones. Raises ``ArchiveError``."""
-    members = sorted({**dict(nodes), **dict.fromkeys(map(_whiteout, removed))}.items())
-    level = _level(node.content for _, node in members if node is not None and node.content is not None)
-    compressor = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
+    added = dict(nodes)
+    for path in added:
+        if path.rpartition("/")[2].startswith(WHITEOUT):
+            raise ArchiveError(f"{path!r} cannot be in an image: in a layer, such a name hides another file")
+    members = sorted({**added, **dict.fromkeys(map(_whiteout, removed))}.items())
     outer, inner = hashlib.sha256(), hashlib.sha256()
-    size = 0
+    size = length = checksum = 0
     with file.open("xb") as target:
 
         def keep(data: bytes) -> None:
@@ -66,22 +72,31 @@ def write_layer(
             target.write(data)
 
         def write(data: bytes) -> None:
+            nonlocal length, checksum
             inner.update(data)
-            keep(compressor.compress(data))
+            length += len(data)
+            checksum = zlib.crc32(data, checksum)
+            for start in range(0, len(data), _LONGEST_STORED):
+                keep(_stored(data[start : start + _LONGEST_STORED], last=False))
 
+        keep(_GZIP_HEADER)
         for path, node in members:
             write(_header(path, node, time))
             if node is not None and node.content is not None:
                 node.content.copy(write, stop=stop)
                 write(bytes(-node.content.size % _BLOCK))
         write(bytes(2 * _BLOCK))
-        keep(compressor.flush())
+        keep(_stored(b"", last=True) + struct.pack("<II", checksum, length & 0xFFFFFFFF))
     return Layer(file=file, digest=f"sha256:{outer.hexdigest()}", size=size, diff_id=f"sha256:{inner.hexdigest()}")
+
+
+def _stored(data: bytes, *, last: bool) -> bytes:
+    return struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF) + data
 
 
 def _whiteout(path: str) -> str:
     parent, slash, name = path.rpartition("/")
-    return f"{parent}{slash}.wh.{name}"
+    return f"{parent}{slash}{WHITEOUT}{name}"
 
 
 def _header(path: str, node: Node | None, time: int) -> bytes:
@@ -94,14 +109,3 @@ def _header(path: str, node: Node | None, time: int) -> bytes:
         info.size = node.content.size if node.content else 0
         info.linkname = node.target or ""
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-
-
-def _level(contents: Iterable[Slice]) -> int:
-    """Not to compress where a sample of the largest file is not worth it; the same content gives the same answer."""
-    largest = max(contents, key=lambda content: content.size, default=None)
-    if largest is None or largest.size < _SAMPLE:
-        return _FAST
-    with largest.file.open("rb") as source:
-        source.seek(largest.offset + (largest.size - _SAMPLE) // 2)
-        sample = source.read(_SAMPLE)
-    return _STORED if len(zlib.compress(sample, _FAST)) > 0.9 * len(sample) else _FAST

@@ -88,7 +88,7 @@ class Runner:
     async def _install(self, stage: Stage, action: PipInstall, changes: Changes) -> None:
         if not stage.base.python:
             raise ShellProblem(f"RUN pip install needs Python, which the base {stage.base.name} does not promise")
-        folder = posixpath.normpath(stage.path("."))
+        folder = stage.path(".")
         variables = {**stage.variables(), **dict(action.variables)}
         wanted = read_arguments(action.arguments, folder, _Files(stage.tree), variables)
         request = await in_thread(self._stop, self._request, stage, wanted)
@@ -215,7 +215,7 @@ def _named(
     stage: Stage, written: str, command: str, *, missing_is_fine: bool = False, follow: bool = True
 ) -> list[str]:
     """The paths that a word means after the shell has replaced its pattern."""
-    path = posixpath.normpath(stage.path(written)).lstrip("/")
+    path = stage.path(written).lstrip("/")
     if has_magic(path):
         pattern = compile_glob(path)
         found = [one for one, _ in stage.tree.walk() if pattern.fullmatch(one)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.images.archive import Kind
+from windtunnel_emulators.images.archive import Kind, clean_path
 from windtunnel_emulators.images.copying import CopyProblem
 from windtunnel_emulators.images.oci import Descriptor, ImageConfig, timestamp, write_config
 from windtunnel_emulators.images.tree import Node, Tree
@@ -76,8 +77,12 @@ class Stage:
         return {**self.arguments, **self.config.environment}
 
     def path(self, written: str) -> str:
-        """A path of the image as it was written, from the working directory on; absolute."""
-        return written if written.startswith("/") else f"{self.config.working_directory or '/'}/{written}"
+        """A path of the image as it was written, from the working directory on: absolute, without ``..``.
+
+        Raises ``ArchiveError`` for one that no file system takes.
+        """
+        whole = posixpath.normpath(posixpath.join(self.config.working_directory or "/", written)).lstrip("/")
+        return f"/{clean_path(whole, what='the image cannot have the path')}"
 
     def record(self, text: str, layer: Layer | None = None) -> str:
         """Add a step to the history, and its layer; returns the id of the image so far."""

@@ -76,8 +76,8 @@ class Steps:
         return None
 
     async def _work_directory(self, stage: Stage, instruction: written.Workdir) -> Layer | None:
-        path = posixpath.normpath(stage.path(self._expand(instruction.path, stage)))
-        stage.config = replace(stage.config, working_directory=f"/{path.lstrip('/')}")
+        path = stage.path(self._expand(instruction.path, stage))
+        stage.config = replace(stage.config, working_directory=path)
         place = stage.tree.resolve(path)
         if stage.tree.is_directory(place):
             return None
@@ -137,8 +137,9 @@ class Steps:
     ) -> dict[str, Node]:
         target = self._expand(destination, stage)
         into_directory = target.endswith("/") or posixpath.basename(target) in {".", ".."}
-        path = posixpath.normpath(stage.path(target)).lstrip("/")
-        return place_all(stage.tree, found, tree, path, into_directory=into_directory, change=change)
+        return place_all(
+            stage.tree, found, tree, stage.path(target).lstrip("/"), into_directory=into_directory, change=change
+        )
 
     def _unpacked(self, found: Found) -> Tree | None:
         """What is in the archive, None when the source is no archive."""
