@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CLOUD = "Windtunnel"
 _NO_LOGIN = frozenset(
     {"login", "logout", "cloud", "config", "configure", "version", "--version", "-v", "upgrade", "cache", "find",
-     "feedback", "extension", "rest", "--help", "-h", "interactive", "survey", "self-test"}
+     "feedback", "extension", "--help", "-h", "interactive", "survey", "self-test"}
 )  # fmt: skip
 """Groups that need nobody to be logged in."""
 _SET_UP_LIMIT_S = 120.0
