@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
 import time
 import urllib.error
@@ -105,32 +104,40 @@ class Emulators:
         """
         command = self.command(options)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=handle,
-                stderr=handle,
-                env=dict(environment),
-                cwd=self.folder,
-                start_new_session=True,
-            )
-        finally:
-            os.close(handle)
+        pid = self._spawn(command, environment)
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             ready = self.running()
             if ready is not None:
                 return ready
-            if process.poll() is not None and self.running() is None:
+            code = _exit_code(pid)
+            if code is not None and self.running() is None:
                 raise EmulatorsFailed(
-                    f"the emulators did not start: they ended with exit code {process.returncode}", log=self.log_tail()
+                    f"the emulators did not start: they ended with exit code {code}", log=self.log_tail()
                 )
             time.sleep(_POLL_S)
-        process.terminate()
-        process.wait()
+        os.kill(pid, signal.SIGTERM)
+        while _exit_code(pid) is None:
+            time.sleep(_POLL_S)
         raise EmulatorsFailed(f"the emulators were not ready after {limit_s:g} s and were stopped", log=self.log_tail())
+
+    def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """In a session of its own, without an object that would expect to outlive it; its output goes to the log."""
+        log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            return os.posix_spawn(
+                command[0],
+                list(command),
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setsid=True,
+            )
+        finally:
+            os.close(log)
 
     def stop(self, *, limit_s: float = STOP_LIMIT_S) -> bool:
         """SIGTERM, and wait for the end; False when they did not run. Raises ``EmulatorsFailed`` if they do not end."""
@@ -248,6 +255,15 @@ def _planned(profile: Profile) -> Ready:
     names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SUBSCRIPTION_ID")
     environment = {**dict.fromkeys(names, nobody), "REQUESTS_CA_BUNDLE": str(profile.state_dir / "tls" / "ca.pem")}
     return Ready(pid=0, version="", endpoints={"resourceManager": base, "authority": base}, environment=environment)
+
+
+def _exit_code(pid: int) -> int | None:
+    """Of a child that has ended, once; None while it runs. 0 for one that somebody else has waited for."""
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status) if done else None
 
 
 def _is_ours(pid: int) -> bool:

@@ -412,6 +412,22 @@ class TestReading:
                 ServiceState.HEALTHY,
                 None,
             ),
+            (  # the platform itself ended it, and starts it again
+                {"currentState": {"state": "Running"}, "previousState": {"exitCode": 137}, "restartCount": 1},
+                False,
+                ServiceState.TRANSITIONING,
+                None,
+            ),
+            (
+                {
+                    "currentState": {"state": "Running"},
+                    "previousState": {"exitCode": 137, "detailStatus": "OOMKilled"},
+                    "restartCount": 1,
+                },
+                False,
+                ServiceState.FAILED,
+                r"exit code 137 \(OOMKilled\)",
+            ),
             (
                 {
                     "currentState": {"state": "Waiting"},

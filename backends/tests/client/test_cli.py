@@ -192,6 +192,7 @@ def test_update_sends_what_was_given_only(run: Run, fake: FakeBackend) -> None:
 
 
 def test_keys_are_printed_only_when_asked_for(run: Run, fake: FakeBackend) -> None:
+    run("deploy", "m.onnx", "--name", "svc")
     assert json.loads(run("keys", "show", "svc", "-o", "json")[1]) == {"primaryKey": "p" * 32, "secondaryKey": "s" * 32}
     code, out, err = run("keys", "regenerate", "svc", "--key", "secondary")
     assert (code, out) == (0, "")

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 STARTING_S = 120.0
 """How long a container that runs may take to answer before it counts as unhealthy."""
+_ENDED_FROM_OUTSIDE = (137, 143)
+"""128 + SIGKILL, 128 + SIGTERM."""
 _TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 
 
@@ -48,6 +50,8 @@ class ContainerView:
     state: str = ""
     """``Waiting``, ``Running``, ``Terminated``, or nothing yet."""
     detail: str = ""
+    past_detail: str = ""
+    """Of the last time that it ended."""
     exit_code: int | None = None
     """Of now, or of the last time that it ended."""
     started: datetime | None = None
@@ -74,6 +78,7 @@ class ContainerView:
             image=as_str(properties.get("image")),
             state=as_str(current.get("state")),
             detail=as_str(current.get("detailStatus")),
+            past_detail=as_str(previous.get("detailStatus")),
             exit_code=exit_code if isinstance(exit_code, int) else None,
             started=_time(current.get("startTime")),
             restarts=int(_number(view.get("restartCount")) or 0),
@@ -91,6 +96,8 @@ class ContainerView:
         """Whether it ended in an error and has not come back, as far as the platform knows."""
         if "CrashLoopBackOff" in self.detail:
             return True
+        if self.exit_code in _ENDED_FROM_OUTSIDE and "OOMKilled" not in (self.detail, self.past_detail):
+            return False  # the platform moved or restarted it: it comes back
         # An exit code of the past counts only when the platform restarted the container because of it.
         return self.exit_code not in (None, 0) and (self.state == "Terminated" or self.restarts > 0)
 
@@ -243,7 +250,8 @@ class View:
 def _crash(container: ContainerView) -> str:
     what = f"container {container.name!r} has crashed"
     code = f" with exit code {container.exit_code}" if container.exit_code is not None else ""
-    detail = f" ({container.detail})" if container.detail not in ("", "Error") else ""
+    why = container.detail or container.past_detail
+    detail = f" ({why})" if why not in ("", "Error") else ""
     hint = " Did your init method fail?" if container.name == SCORING and container.exit_code == 3 else ""
     return f"Error: {what}{code}{detail}.{hint}"
 

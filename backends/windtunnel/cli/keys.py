@@ -9,7 +9,7 @@ from windtunnel.cli.context import Context
 from windtunnel.cli.options import NameArgument, TargetOption, TimeoutOption, command
 from windtunnel.errors import InvalidSpec
 from windtunnel.interface import KeyName
-from windtunnel.session import DEPLOY_LIMIT_S
+from windtunnel.session import DEPLOY_LIMIT_S, HEALTHY_LIMIT_S, wait_until_healthy
 from windtunnel.spec import Target
 
 WhichOption = Annotated[str, typer.Option("--key", metavar="Primary|Secondary", help="Which of the two.")]
@@ -42,10 +42,11 @@ def regenerate(
     target: TargetOption = Target.ACI,
     timeout: TimeoutOption = DEPLOY_LIMIT_S,
 ) -> None:
-    """Replace one key; the other stays valid."""
+    """Replace one key, and wait until the service answers again; the other key stays valid."""
     which = key.capitalize()
     if which not in list(KeyName):
         raise InvalidSpec(f"Error, invalid value provided for key: {which}.\nValid options are: Primary, Secondary")
     with context.backend() as backend:
         context.wait(backend.regenerate_key(target, name, KeyName(which), value), timeout)
+        wait_until_healthy(backend, target, name, timeout_s=min(timeout, HEALTHY_LIMIT_S))
     context.output.note(f"the {which.lower()} key of service {name} is new; `windtunnel keys show {name}` prints it")
