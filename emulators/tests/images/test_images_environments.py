@@ -18,7 +18,7 @@ import pytest
 from windtunnel_emulators.images import frozen, interpreter
 from windtunnel_emulators.images.environments import Environments
 from windtunnel_emulators.images.errors import EnvironmentError_
-from windtunnel_emulators.images.resolution import Pin, Request
+from windtunnel_emulators.images.resolution import Request
 from windtunnel_emulators.images.wheels import Wheel, inspect, unpack
 
 
@@ -429,27 +429,3 @@ async def test_sweeping_removes_what_is_not_kept_and_says_what_is_used(machine: 
     assert usage.bytes > 100
     assert machine.environments.sweep([kept]) == 1
     assert (kept.exists(), removed.exists()) == (True, False)
-
-
-async def test_pins_of_another_python_or_damaged_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentError_, match=r"built for Python 2\.7"):
-        frozen.decode(b'{"python": "2.7", "packages": []}', tmp_path)
-    version = interpreter.VERSION
-    for content in (b"{", b'{"python": 1}', b"[]", b'{"python": "%s", "packages": [{}]}' % version.encode()):
-        with pytest.raises(EnvironmentError_, match="damaged"):
-            frozen.decode(content, tmp_path)
-    for wheel in ("../x.whl", "/x.whl", "x.txt"):
-        package = {"name": "x", "version": "1", "wheel": wheel, "sha256": "0" * 64}
-        with pytest.raises(EnvironmentError_, match="damaged"):
-            frozen.decode(json.dumps({"python": version, "packages": [package]}).encode(), tmp_path)
-    assert frozen.read(tmp_path) == ()
-
-
-async def test_pins_that_are_written_read_the_same(tmp_path: Path, shelf: Path) -> None:
-    wheel = make_wheel(shelf, "dial", "1.0")
-    pins = (
-        Pin(name="dial", version="1.0", wheel=wheel),
-        Pin(name="needle", version="2", url="https://example/needle.zip"),
-        Pin(name="other", version="3"),
-    )
-    assert frozen.decode(frozen.encode(pins), shelf) == pins
