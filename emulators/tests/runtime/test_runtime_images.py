@@ -55,6 +55,9 @@ class Shelf:
     def owns(self, reference: str) -> bool:
         return reference.startswith("localhost:1/")
 
+    def local_name(self, reference: str) -> str:
+        return reference
+
     def fetch(self, reference: str, credentials: Sequence[Credentials] = ()) -> FetchedManifest:
         self.given.append(credentials)
         return self.image

@@ -91,8 +91,8 @@ async def test_writing_anywhere_changes_neither_image_nor_machine(
 ) -> None:
     assert image.root is not None
     script = (
-        "echo x > main.txt; rm /link; { echo x > /usr/bin/made-here; } 2>/dev/null; echo x >> /etc/passwd; mkdir /new; touch /tmp/t;"
-        " cat main.txt"
+        "echo x > main.txt; rm /link; { echo x > /usr/bin/made-here; } 2>/dev/null; echo x >> /etc/passwd;"
+        " mkdir /new; touch /tmp/t; cat main.txt"
     )
     assert await shell(script, image=image, folder="/app") == "x\n"
     assert (image.root / "app/main.txt").read_text() == "of the image"

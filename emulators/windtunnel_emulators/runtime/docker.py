@@ -39,11 +39,12 @@ class DockerRuntime:
 
     def __init__(self, folder: Path, clock: Clock, registries: Registries, *, url: str | None = None) -> None:
         self._clock = clock
-        self._key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        self.key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        """What its containers are labelled with at the engine."""
         self._engine = Engine(url)
         self._images = EngineImages(self._engine, registries)
         self._builds = EngineBuilds(self._engine)
-        self._pods = Pods(self._engine, {LABEL: self._key})
+        self._pods = Pods(self._engine, {LABEL: self.key})
         self._addresses = Addresses(str(folder))
         self._ids: dict[tuple[str, str], str] = {}
         self._containers: dict[str, EngineContainer] = {}
@@ -68,14 +69,13 @@ class DockerRuntime:
 
     async def start_up(self) -> None:
         """Raises ``EngineProblem`` when no engine answers."""
-        count = await self._engine.call(lambda api: sweep(api, self._key))
+        count = await self._engine.call(lambda api: sweep(api, self.key))
         if count:
             _log.warning("ended %d containers that a predecessor that was killed had left running", count)
 
     async def close(self) -> None:
-        for task in self._leaving:
-            task.cancel()
-        await self._engine.call(lambda api: sweep(api, self._key))
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._engine.call(lambda api: sweep(api, self.key))
         await asyncio.gather(*(container.wait() for container in list(self._containers.values())))
         # If that did not work out, the guard tries again when this process has ended.
         guard, self._guard = self._guard, None
@@ -95,7 +95,7 @@ class DockerRuntime:
         if image is None:
             raise StartError(f"image {spec.image.reference!r} has not been pulled")
         if self._guard is None:
-            self._guard = Guard(self._engine.url, self._key)
+            self._guard = Guard(self._engine.url, self.key)
         network = await self._pods.join(spec)
         settings = await self._engine.call(lambda api: self._settings(api, spec, network))
         container = await EngineContainer.launch(spec, settings, image, engine=self._engine, clock=self._clock)
@@ -132,12 +132,17 @@ class DockerRuntime:
             _log.warning("the network of a group could not be removed: %s", problem)
 
     def _settings(self, api: DockerApi, spec: ContainerSpec, network: str) -> JsonObject:
-        binds = {
-            str(existing(mount).resolve()): {"bind": mount.target, "mode": "ro" if mount.read_only else "rw"}
+        mounts: list[JsonObject] = [
+            {
+                "Type": "bind",
+                "Source": str(existing(mount).resolve()),
+                "Target": mount.target,
+                "ReadOnly": mount.read_only,
+            }
             for mount in spec.mounts
-        }
+        ]
         host = api.create_host_config(
-            binds=binds,
+            mounts=mounts,
             network_mode=network,
             mem_limit=spec.memory_bytes,
             memswap_limit=spec.memory_bytes,
@@ -147,8 +152,8 @@ class DockerRuntime:
         settings: JsonObject = {
             "host_config": host,
             "environment": dict(spec.environment),
-            "labels": {LABEL: self._key, "windtunnel.owner": spec.owner, "windtunnel.part": spec.id},
-            "name": f"windtunnel-{self._key}-{spec.id}",
+            "labels": {LABEL: self.key, "windtunnel.owner": spec.owner, "windtunnel.part": spec.id},
+            "name": f"windtunnel-{self.key}-{spec.id}",
         }
         if spec.command:
             settings["entrypoint"] = list(spec.command)

@@ -38,7 +38,7 @@ class EngineBuilds:
         log: Callable[[str], None],
     ) -> str:
         def work(api: DockerApi, say: Callable[[str], None], stop: threading.Event) -> str:
-            found = ""
+            found = error = ""
             with context.open("rb") as file:
                 gzip = file.read(2) == _GZIP
                 file.seek(0)
@@ -59,8 +59,10 @@ class EngineBuilds:
                         say(text)
                     if "status" in line:
                         say(_progress(line))
-                    _check(line, say)
                     found = as_str(as_object(line.get("aux")).get("ID")) or found
+                    error = _error(line, say) or error
+            if error:
+                raise BuildFailed(error)
             return found
 
         image = await self._follow(work, log)
@@ -74,12 +76,14 @@ class EngineBuilds:
         def work(api: DockerApi, say: Callable[[str], None], stop: threading.Event) -> str:
             api.tag(image, repository, tag)
             auth = {"username": credentials.username, "password": credentials.password}
-            digest = ""
+            digest = error = ""
             for line in _until(api.push(repository, tag, stream=True, decode=True, auth_config=auth), stop):
                 if "status" in line and "progressDetail" not in line:
                     say(_progress(line))
-                _check(line, say)
                 digest = as_str(as_object(line.get("aux")).get("Digest")) or digest
+                error = _error(line, say) or error
+            if error:
+                raise BuildFailed(error)
             return digest
 
         digest = await self._follow(work, log)
@@ -115,11 +119,12 @@ def _until(lines: Iterator[JsonObject], stop: threading.Event) -> Iterator[JsonO
         yield line
 
 
-def _check(line: JsonObject, say: Callable[[str], None]) -> None:
-    if "error" in line:
-        message = as_str(line.get("error"))
+def _error(line: JsonObject, say: Callable[[str], None]) -> str:
+    """The error that a line reports, if it does. The lines after it are still to be read, to free the connection."""
+    message = as_str(line.get("error"))
+    if message:
         say(message)
-        raise BuildFailed(message)
+    return message
 
 
 def _progress(line: JsonObject) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from windtunnel_emulators.runtime.interface import RuntimeProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import IO
 
     from windtunnel_emulators.jsontypes import JsonObject
@@ -67,9 +68,7 @@ class DockerApi(Protocol):
     def inspect_container(self, container: str) -> JsonObject: ...
     def remove_container(self, container: str, *, v: bool, force: bool) -> None: ...
     def containers(self, *, all: bool, filters: Mapping[str, str]) -> list[JsonObject]: ...
-    def attach(
-        self, container: str, *, stdout: bool, stderr: bool, stream: bool, logs: bool, demux: bool
-    ) -> Iterable[tuple[bytes | None, bytes | None]]: ...
+    def attach_socket(self, container: str, params: Mapping[str, int]) -> object: ...
     def stats(self, container: str, *, stream: bool, one_shot: bool) -> JsonObject: ...
     def exec_create(
         self,
@@ -158,6 +157,10 @@ def _package() -> _Docker:
 
 def _connect(url: str) -> DockerApi:
     docker = _package()
+    if url.startswith("unix://"):
+        # The package would leave its socket open when nobody listens.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(url.removeprefix("unix://"))
     utils = importlib.import_module("docker.utils")
     settings: dict[str, object] = utils.kwargs_from_env() if os.environ.get("DOCKER_HOST") == url else {}
     make = cast("Callable[..., DockerApi]", vars(docker)["APIClient"])

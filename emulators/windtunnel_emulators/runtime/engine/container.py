@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from windtunnel_emulators.jsontypes import as_object, as_str
 from windtunnel_emulators.runtime.engine import pods
 from windtunnel_emulators.runtime.engine.client import EngineProblem, checked
+from windtunnel_emulators.runtime.engine.frames import Frames
 from windtunnel_emulators.runtime.engine.session import open_session
+from windtunnel_emulators.runtime.engine.upgraded import Upgraded
 from windtunnel_emulators.runtime.interface import Exit, StartError, Usage
 from windtunnel_emulators.runtime.logs import LogWriter
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _LOST = 137
+_MOST = 65536
 
 
 class EngineContainer:
@@ -148,24 +151,30 @@ class EngineContainer:
         log = LogWriter(self._spec.log, self._clock.now)
         try:
             api = self._engine.connect()
-            stream = checked(
-                lambda: api.attach(self._container, stdout=True, stderr=True, stream=True, logs=False, demux=True),
-                self._engine.url,
-            )
-            _settle(loop, attached, None)
-            for out, err in stream:
-                if out:
-                    log.feed("stdout", out)
-                if err:
-                    log.feed("stderr", err)
-            state = checked(lambda: _state(api, self._container), self._engine.url)
-            api.close()
+            try:
+                state = checked(lambda: self._follow(api, log, lambda: _settle(loop, attached, None)), self._engine.url)
+            finally:
+                api.close()
             _settle(loop, self._watched, state)
         except Exception as problem:  # Whatever it is, somebody waits for it.
             _fail(loop, attached, problem)
             _fail(loop, self._watched, problem)
         finally:
             log.close()
+
+    def _follow(self, api: DockerApi, log: LogWriter, attached: Callable[[], None]) -> JsonObject:
+        """Blocks until the container has ended; the engine's account of it."""
+        upgraded = Upgraded(api.attach_socket(self._container, {"stdout": 1, "stderr": 1, "stream": 1}))
+        attached()
+        frames = Frames()
+        try:
+            while data := upgraded.socket.recv(_MOST):
+                for stream, content in frames.feed(data):
+                    log.feed(stream, content)
+        finally:
+            upgraded.close()
+        api.wait(self._container)
+        return as_object(api.inspect_container(self._container).get("State"))
 
     async def _until_end(self) -> Exit:
         state: JsonObject = {"ExitCode": _LOST}
@@ -191,11 +200,6 @@ class EngineContainer:
             # 404 and 409: it has ended meanwhile.
             if problem.status not in (404, 409):
                 raise
-
-
-def _state(api: DockerApi, container: str) -> JsonObject:
-    api.wait(container)
-    return as_object(api.inspect_container(container).get("State"))
 
 
 def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) -> None:

@@ -55,7 +55,9 @@ class EngineImages:
         repository, tag = _parts(name)
 
         def work(api: DockerApi) -> JsonObject:
-            for line in api.pull(repository, tag, stream=True, decode=True, auth_config=auth):
+            # To the end, which frees the connection.
+            lines = list(api.pull(repository, tag, stream=True, decode=True, auth_config=auth))
+            for line in lines:
                 if "error" in line:
                     raise EngineProblem(as_str(line.get("error")), 500)
             return api.inspect_image(name)

@@ -8,15 +8,15 @@ import errno
 import logging
 import os
 import signal
-import socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_str
 from windtunnel_emulators.runtime.engine.client import EngineProblem
+from windtunnel_emulators.runtime.engine.frames import Frames
+from windtunnel_emulators.runtime.engine.upgraded import Upgraded
 from windtunnel_emulators.runtime.interface import StartError
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import AsyncIterator, Mapping
 
     from windtunnel_emulators.jsontypes import JsonObject
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MOST = 65536
-_HEADER = 8
 _POLL_S = 0.02
 _NOT_STARTED = (126, 127)
 
@@ -32,16 +31,15 @@ _NOT_STARTED = (126, 127)
 class EngineSession:
     """Implements ``interface.ExecSession``."""
 
-    def __init__(self, engine: Engine, container: str, exec_id: str, upgraded: object, *, terminal: bool) -> None:
+    def __init__(self, engine: Engine, container: str, exec_id: str, upgraded: Upgraded, *, terminal: bool) -> None:
         self._engine = engine
         self._container = container
         self._id = exec_id
         self._terminal = terminal
-        # It would close the connection if it went away.
         self._upgraded = upgraded
-        self._socket = _socket_of(upgraded)
+        self._socket = upgraded.socket
         self._socket.setblocking(False)
-        self._early = _already_read(upgraded)
+        self._early = upgraded.early()
         self._code: int | None = None
         self._closed = False
 
@@ -60,12 +58,12 @@ class EngineSession:
                 await self._engine.call(lambda api: api.exec_resize(self._id, height=rows, width=columns))
 
     async def output(self) -> AsyncIterator[bytes]:
-        frames = None if self._terminal else _Frames()
+        frames = None if self._terminal else Frames()
         while not self._closed:
             data = await self._receive()
             if not data:
                 return
-            for piece in [data] if frames is None else frames.feed(data):
+            for piece in [data] if frames is None else [content for _, content in frames.feed(data)]:
                 yield piece
 
     async def wait(self) -> int:
@@ -83,7 +81,7 @@ class EngineSession:
         if self._closed:
             return
         self._closed = True
-        self._socket.close()
+        self._upgraded.close()
         try:
             await self._kill()
             await self.wait()
@@ -105,7 +103,7 @@ class EngineSession:
             said = b"".join([piece async for piece in self.output()]).decode("utf-8", "replace").strip()
             self._code = code
             self._closed = True
-            self._socket.close()
+            self._upgraded.close()
             raise StartError(said or f"the command cannot be started ({code})")
 
     async def _receive(self) -> bytes:
@@ -144,12 +142,12 @@ async def open_session(
 ) -> EngineSession:
     """Raises ``StartError``."""
 
-    def work(api: DockerApi) -> tuple[str, object]:
+    def work(api: DockerApi) -> tuple[str, Upgraded]:
         made = api.exec_create(
             container, list(command), stdin=True, tty=terminal is not None, environment=dict(environment) or None
         )
         exec_id = as_str(made.get("Id"))
-        return exec_id, api.exec_start(exec_id, tty=terminal is not None, socket=True)
+        return exec_id, Upgraded(api.exec_start(exec_id, tty=terminal is not None, socket=True))
 
     try:
         exec_id, upgraded = await engine.call(work)
@@ -160,40 +158,6 @@ async def open_session(
     if terminal is not None:
         await session.resize(*terminal)
     return session
-
-
-class _Frames:
-    """Cuts the engine's frames (stream, three zeros, length) open; both streams become one."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._data += data
-        found: list[bytes] = []
-        while len(self._data) >= _HEADER:
-            end = _HEADER + int.from_bytes(self._data[4:8], "big")
-            if len(self._data) < end:
-                break
-            found.append(bytes(self._data[_HEADER:end]))
-            del self._data[:end]
-        return found
-
-
-def _socket_of(upgraded: object) -> socket.socket:
-    """The connection inside of what the package hands out. Raises ``StartError`` for one that is encrypted."""
-    found: object = getattr(upgraded, "_sock", upgraded)
-    if isinstance(found, socket.socket) and not hasattr(found, "cipher"):
-        return found
-    raise StartError("commands can only be executed on an engine of this machine, not over TLS or SSH")
-
-
-def _already_read(upgraded: object) -> bytes:
-    """What came with the answer's header: it is in a buffer of the HTTP library's, and no longer in the socket."""
-    reader: object = upgraded
-    for name in ("_response", "raw", "_fp", "fp"):
-        reader = getattr(reader, name, None)
-    return bytes(cast("io.BufferedReader", reader).peek()) if hasattr(reader, "peek") else b""
 
 
 def _inner_pid(pid: int) -> int | None:
@@ -209,8 +173,10 @@ def _inner_pid(pid: int) -> int | None:
 def _execute(api: DockerApi, container: str, command: list[str]) -> JsonObject:
     made = api.exec_create(container, command, stdin=False, tty=False, environment=None)
     exec_id = as_str(made.get("Id"))
-    upgraded = api.exec_start(exec_id, tty=False, socket=True)
-    with _socket_of(upgraded) as ended:
-        while ended.recv(_MOST):
+    upgraded = Upgraded(api.exec_start(exec_id, tty=False, socket=True))
+    try:
+        while upgraded.socket.recv(_MOST):
             pass
+    finally:
+        upgraded.close()
     return api.exec_inspect(exec_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_str
@@ -12,20 +13,28 @@ if TYPE_CHECKING:
     from windtunnel_emulators.runtime.engine.client import DockerApi
 
 
-def sweep(api: DockerApi, key: str) -> int:
-    """How many there were. Twice, as one may have been on its way into being."""
-    removed = 0
-    for _ in range(2):
-        for found in api.containers(all=True, filters={"label": f"{LABEL}={key}"}):
-            try:
-                _remove(api, as_str(found.get("Id")))
-                removed += 1
-            except EngineProblem as problem:
-                # 404 and 409: it is gone, or somebody else is removing it.
-                if problem.status not in (404, 409):
-                    raise
-    return removed
+def sweep(api: DockerApi, key: str, *, limit_s: float = 30.0) -> int:
+    """How many there were. Returns when none is left, also of those that somebody else is removing.
+
+    Raises ``EngineProblem``.
+    """
+    removed: set[str] = set()
+    end = time.monotonic() + limit_s
+    while found := api.containers(all=True, filters={"label": f"{LABEL}={key}"}):
+        for entry in found:
+            container = as_str(entry.get("Id"))
+            _remove(api, container)
+            removed.add(container)
+        if time.monotonic() > end:
+            raise EngineProblem(f"{len(found)} containers could not be removed within {limit_s:.0f} s", None)
+        time.sleep(0.02)
+    return len(removed)
 
 
 def _remove(api: DockerApi, container: str) -> None:
-    checked(lambda: api.remove_container(container, v=True, force=True), "")
+    try:
+        checked(lambda: api.remove_container(container, v=True, force=True), "")
+    except EngineProblem as problem:
+        # 404 and 409: it is gone, or somebody else is removing it.
+        if problem.status not in (404, 409):
+            raise
