@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from windtunnel_scoring.jsontypes import Json
     from windtunnel_scoring.model.elements import Array
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Machines that run other things too may take their time."""
 
 T = TypeVar("T")
 NUMERIC = [element for element in ELEMENTS if element.name not in ("string", "bfloat16")]
@@ -68,6 +71,7 @@ def arrays(draw: st.DrawFn) -> tuple[Element, Array, tuple[int | str | None, ...
     return element, array, declared
 
 
+@UNHURRIED
 @given(arrays())
 def test_numpy_arrays_arrive_as_they_were(drawn: tuple[Element, Array, tuple[int | str | None, ...]]) -> None:
     element, array, declared = drawn
@@ -76,6 +80,7 @@ def test_numpy_arrays_arrive_as_they_were(drawn: tuple[Element, Array, tuple[int
     np.testing.assert_array_equal(got, array)
 
 
+@UNHURRIED
 @given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=0, max_dims=3, max_side=3)))
 def test_bfloat16_arrives_as_it_was(bits: NDArray[np.uint16]) -> None:
     values = from_bfloat16(bits)
@@ -84,6 +89,7 @@ def test_bfloat16_arrives_as_it_was(bits: NDArray[np.uint16]) -> None:
     np.testing.assert_array_equal(from_bfloat16(got), finite)
 
 
+@UNHURRIED
 @given(st.lists(st.floats(width=32), min_size=1))
 def test_bfloat16_is_the_nearest_one(numbers: list[float]) -> None:
     values = np.array(numbers, np.float32)
@@ -94,6 +100,7 @@ def test_bfloat16_is_the_nearest_one(numbers: list[float]) -> None:
     assert (np.abs(rounded[usual] - values[usual]) <= np.abs(below[usual] - values[usual])).all()
 
 
+@UNHURRIED
 @given(hnp.arrays(np.object_, hnp.array_shapes(max_dims=3, max_side=3), elements=st.text()))
 def test_text_arrives_as_it_was(array: NDArray[np.object_]) -> None:
     got = tensor(through_json(array.tolist()), port("string", ("?",) * array.ndim))
@@ -113,7 +120,7 @@ ports = st.builds(
 )
 
 
-@settings(max_examples=400)
+@settings(UNHURRIED, max_examples=400)
 @given(value=json_values, first=ports, several=st.booleans())
 def test_anything_else_is_refused_or_has_the_declared_type_and_shape(
     value: Json, first: Port, *, several: bool
@@ -133,6 +140,7 @@ def test_anything_else_is_refused_or_has_the_declared_type_and_shape(
             assert all(not isinstance(d, int) or d == size for d, size in zip(item.shape, array.shape, strict=True))
 
 
+@UNHURRIED
 @given(st.binary() | st.text().map(str.encode))
 def test_bytes_that_are_no_json_are_refused(data: bytes) -> None:
     _, refusal = outcome(lambda: body.parse(data))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, numpy_helper
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tests.scoring.conftest import Apps, Reply
     from windtunnel_scoring.jsontypes import Json, JsonObject
     from windtunnel_scoring.model.elements import Array
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Machines that run other things too may take their time."""
 
 PATH = "/v1/models/mymodel/versions/3:predict"
 JSON = {"content-type": "application/json"}
@@ -224,6 +227,7 @@ def tensors(draw: st.DrawFn) -> tuple[Element, Array]:
     return item, array
 
 
+@UNHURRIED
 @given(tensors(), st.booleans())
 def test_onnx_reads_what_is_written(drawn: tuple[Element, Array], raw: bool) -> None:
     item, array = drawn
@@ -232,6 +236,7 @@ def test_onnx_reads_what_is_written(drawn: tuple[Element, Array], raw: bool) -> 
     np.testing.assert_array_equal(numpy_helper.to_array(proto), array)
 
 
+@UNHURRIED
 @given(tensors())
 def test_what_onnx_writes_is_read(drawn: tuple[Element, Array]) -> None:
     item, array = drawn
@@ -239,6 +244,7 @@ def test_what_onnx_writes_is_read(drawn: tuple[Element, Array]) -> None:
     np.testing.assert_array_equal(to_array(message, port(item, array.ndim)), array)
 
 
+@UNHURRIED
 @given(tensors(), st.booleans())
 def test_a_tensor_survives_json(drawn: tuple[Element, Array], raw: bool) -> None:
     item, array = drawn
@@ -249,6 +255,7 @@ def test_a_tensor_survives_json(drawn: tuple[Element, Array], raw: bool) -> None
     np.testing.assert_array_equal(got, array)
 
 
+@UNHURRIED
 @given(st.lists(st.text(), max_size=4))
 def test_text_survives_both(words: list[str]) -> None:
     item = element("string")
@@ -268,6 +275,7 @@ def test_packed_and_unpacked_numbers_are_read() -> None:
         assert (list(message.dims), message.number, list(message.int64s)) == ([1, 2], 7, [5, 6])
 
 
+@UNHURRIED
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
     try:
@@ -292,6 +300,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
 )
 
 
+@UNHURRIED
 @given(json_values)
 def test_any_json_is_a_request_or_refused(value: Json) -> None:
     wanted = port(element("float32"), 1)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_scoring.errors import ScriptError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.scoring.conftest import Apps
     from windtunnel_scoring.jsontypes import JsonObject
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Machines that run other things too may take their time."""
 
 INIT = "def init():\n    pass\n"
 
@@ -222,6 +225,7 @@ def multipart(boundary: bytes, fields: dict[str, bytes], files: dict[str, bytes]
     return b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts) + delimiter + b"--\r\n"
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from("abc"), st.binary()), st.dictionaries(st.sampled_from("xyz"), st.binary()))
 def test_forms_arrive_byte_for_byte(fields: dict[str, bytes], files: dict[str, bytes]) -> None:
     boundary = b"----boundary-that-no-content-has-5b1f"
@@ -232,6 +236,7 @@ def test_forms_arrive_byte_for_byte(fields: dict[str, bytes], files: dict[str, b
     assert all(upload.mimetype == "image/png" for _, upload in uploads.items())
 
 
+@UNHURRIED
 @given(st.text(), st.binary())
 def test_what_is_no_form_has_no_fields(content_type: str, body: bytes) -> None:
     form, uploads = parse_multipart("multipart/form-data" + content_type, body)

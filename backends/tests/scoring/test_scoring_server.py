@@ -287,7 +287,11 @@ class TestWorkers:
         ends = threading.Event()
         while server.log().count("Listening at") < 2:
             assert not ends.wait(0.005)
-        pids = {int(server.request("POST", "/score", b"pid").body) for _ in range(200)}
+        pids: set[int] = set()
+        for _ in range(2000):  # the system chooses who gets a connection
+            pids.add(int(server.request("POST", "/score", b"pid").body))
+            if len(pids) == 2:
+                break
         assert len(pids) == 2
         assert server.process.pid not in pids
         assert server.log().count("init was here") == 2
