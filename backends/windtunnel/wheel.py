@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from windtunnel import __version__
 from windtunnel.errors import MissingExtra
 
-REQUIREMENTS = ("numpy", "onnxruntime", "uvicorn", "httptools", "httpcore")
+REQUIREMENTS = ("numpy", "onnxruntime", "uvicorn", "httptools")
 """What ``windtunnel_scoring`` imports: the ``scoring`` extra and numpy."""
 _SKIPPED = {"__pycache__"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
