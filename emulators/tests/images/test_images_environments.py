@@ -237,6 +237,10 @@ async def test_what_is_not_here_is_installed_for_real(tmp_path: Path, machine: M
     count = len(machine.lines)
     assert (await machine.install("dial", "needle", offered=offered, index=False))[1] == packages
     assert machine.lines[count:] == [machine.lines[0], " ---> Using cache"]
+    count = len(machine.lines)
+    anew = Request(requirements=("dial", "needle"), offered=offered, index=False)
+    await machine.environments.install(anew, machine.lines.append, cache=False)
+    assert " ---> Using cache" not in machine.lines[count:]
     # What the image keeps is enough to find it again.
     (tmp_path / "root" / frozen.WHEELS).mkdir(parents=True)
     environment = await machine.environments.install(

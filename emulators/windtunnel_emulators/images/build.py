@@ -71,13 +71,14 @@ async def build(
     work: Path,
     servers: Sequence[str] = (),
     target: str | None = None,
+    cache: bool = True,
     limits: Limits = LIMITS,
 ) -> BuildResult:
     """Build ``context`` (tar, tar.gz) with the Dockerfile at this path in it and push it as ``images`` (repo:tag).
 
     ``servers`` are the names that the registry answers to, its login server first, for FROM; ``target`` is the stage
-    to stop after. Raises ``BuildError``, whose sentence is the last line of the log. Leaves nothing in ``work``,
-    cancelled or not.
+    to stop after; without ``cache``, pip chooses anew what an equal install came to before. Raises ``BuildError``,
+    whose sentence is the last line of the log. Leaves nothing in ``work``, cancelled or not.
     """
     stop = threading.Event()
     try:
@@ -89,7 +90,7 @@ async def build(
             given = BuildArguments(arguments)
             steps = Steps(
                 context=read.tree,
-                runner=Runner(environments, scratch, log, stop),
+                runner=Runner(environments, scratch, log, stop, cache=cache),
                 arguments=given,
                 scratch=scratch,
                 limits=limits,

@@ -121,8 +121,11 @@ class Environments:
         """The folder for an image of ours that is unpacked at ``root``. Raises ``EnvironmentError_``."""
         return await self.get(await asyncio.to_thread(frozen.read, root), log)
 
-    async def install(self, request: Request, log: Log = _silent) -> Environment:
-        """The environment that an install comes to. Raises ``EnvironmentError_``."""
+    async def install(self, request: Request, log: Log = _silent, *, cache: bool = True) -> Environment:
+        """The environment that an install comes to. Raises ``EnvironmentError_``.
+
+        Where pip or uv has to choose, what they chose for an equal request counts again, unless ``cache`` is False.
+        """
         try:
             pins = await asyncio.to_thread(resolve, request, find_installed(self._search_path()))
             return Environment(packages=await self.get(pins, log), pins=pins)
@@ -132,7 +135,7 @@ class Environments:
         key = _key("request", *_facts(request))
         answer = self._folder / _ANSWERS / f"{key}.json"
         async with self._drafts.locked(key):
-            known = await asyncio.to_thread(_read_answer, answer, request)
+            known = await asyncio.to_thread(_read_answer, answer, request) if cache else None
             if known is not None:
                 log(" ---> Using cache")
                 return Environment(packages=await self.get(known, log), pins=known)

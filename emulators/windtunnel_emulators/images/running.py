@@ -60,12 +60,19 @@ class Runner:
     """Carries out the commands of one RUN after another."""
 
     def __init__(
-        self, environments: Environments, scratch: Path, log: Callable[[str], None], stop: threading.Event
+        self,
+        environments: Environments,
+        scratch: Path,
+        log: Callable[[str], None],
+        stop: threading.Event,
+        *,
+        cache: bool,
     ) -> None:
         self._environments = environments
         self._scratch = scratch
         self._log = log
         self._stop = stop
+        self._cache = cache
         self._count = 0
 
     async def run(self, stage: Stage, actions: Iterable[Action]) -> Changes:
@@ -92,7 +99,7 @@ class Runner:
         variables = {**stage.variables(), **dict(action.variables)}
         wanted = read_arguments(action.arguments, folder, _Files(stage.tree), variables)
         request = await in_thread(self._stop, self._request, stage, wanted)
-        environment = await self._environments.install(request, self._log)
+        environment = await self._environments.install(request, self._log, cache=self._cache)
         known = {pin.requirement for pin in stage.pins}
         added = [f"{pin.name}-{pin.version}" for pin in environment.pins if pin.requirement not in known]
         if environment.linked and any(pin.wheel is None for pin in environment.pins):

@@ -51,6 +51,7 @@ async def run_build(
             work=work,
             servers=servers,
             target=plan.target or None,
+            cache=plan.cache,
         )
     except ImageProblem as error:
         raise RunFailed(str(error)) from error

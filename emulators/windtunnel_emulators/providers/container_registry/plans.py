@@ -39,6 +39,7 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
     images: tuple[str, ...] = ()
     push: bool = True
     target: str = ""
+    cache: bool = True
     arguments: tuple[tuple[str, str, bool], ...] = ()
     """Name, value, and whether it is a secret."""
 
@@ -90,6 +91,7 @@ def plan_of(request: RunRequest, registry: Resource, service: RegistryService) -
         images=tuple(request.image_names or ()),
         push=request.is_push_enabled,
         target=request.target or "",
+        cache=not request.no_cache,
         arguments=_arguments(request.arguments),
     )
 
@@ -124,6 +126,7 @@ def _of_task(request: RunRequest, registry: Resource, service: RegistryService) 
         images=tuple(step.image_names or ()),
         push=step.is_push_enabled is not False,
         target=override.target or step.target or "",
+        cache=not step.no_cache,
         arguments=_arguments([*(step.arguments or ()), *(override.arguments or ())]),
     )
 
