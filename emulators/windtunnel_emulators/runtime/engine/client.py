@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import os
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -92,6 +93,7 @@ class Engine:
         """``url`` None asks ``DOCKER_HOST`` and then Docker's current context, as the ``docker`` command does."""
         self._url = url
         self._shared: DockerApi | None = None
+        self._connecting = threading.Lock()
         self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="docker")
 
     @property
@@ -107,9 +109,9 @@ class Engine:
 
     def call_here(self, work: Callable[[DockerApi], T]) -> T:
         """The same in the own thread, which is blocked."""
-        if self._shared is None:
-            self._shared = self.connect()
-        return checked(lambda: work(cast("DockerApi", self._shared)), self.url)
+        with self._connecting:
+            shared = self._shared = self._shared or self.connect()
+        return checked(lambda: work(shared), self.url)
 
     def connect(self) -> DockerApi:
         """A connection of its own, for a thread that holds on to a stream."""

@@ -152,7 +152,11 @@ async def open_session(
     try:
         exec_id, upgraded = await engine.call(work)
         session = EngineSession(engine, container, exec_id, upgraded, terminal=terminal is not None)
-        await session.check_start()
+        try:
+            await session.check_start()
+        except BaseException:
+            upgraded.close()
+            raise
     except EngineProblem as problem:
         raise StartError(str(problem)) from problem
     if terminal is not None:
