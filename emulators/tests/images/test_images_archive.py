@@ -96,6 +96,12 @@ def test_an_unsafe_or_damaged_archive_is_refused(tmp_path: Path, parts: list[byt
     assert why in str(error.value)
 
 
+def test_the_root_is_an_entry_like_any_other_directory(tmp_path: Path) -> None:
+    names = ("/", "./", ".")
+    found = read(tmp_path / "x.tar", *(member(name, type=tarfile.DIRTYPE) for name in names))
+    assert [(entry.path, entry.kind) for entry in found] == [("", Kind.DIRECTORY)] * 3
+
+
 def test_a_size_below_zero_is_refused(tmp_path: Path) -> None:
     header = bytearray(member("a"))
     header[124:136] = b"\xff" * 12

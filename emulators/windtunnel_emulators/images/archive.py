@@ -159,8 +159,11 @@ def entries(tar: Path, limits: Limits) -> Iterator[Entry]:
 
 
 def clean_path(raw: str, *, what: str = "the archive has the path") -> str:
-    """The path without ``.`` and empty parts. Raises ``ArchiveError`` for one that is unsafe."""
-    if raw.startswith("/"):
+    """The path without ``.`` and empty parts. Raises ``ArchiveError`` for one that is unsafe.
+
+    ``/`` alone is the root of the archive, as ``.`` is: ``az acr build`` writes it.
+    """
+    if raw.startswith("/") and raw.strip("/"):
         raise ArchiveError(f"{what} {raw[:200]!r}, which is absolute")
     parts = [part for part in raw.split("/") if part not in {"", "."}]
     if ".." in parts:
