@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HIGH_WATER = 64 * 1024
 _LONGEST_HEAD = 64 * 1024
 _LINGER_S = 10.0
+_REFUSED_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -79,13 +80,18 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._writable: asyncio.Future[None] | None = None
         self._incoming: Exchange | None = None
+        """Whose body is being read."""
+        self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._closing = False
         # Of the request whose head is being read:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
         self._upgrade = False
+        self._head_size = 0
+        """Bytes that came of a head that is not complete."""
+        self._heads = 0
+        """How many were complete."""
 
     # The transport's callbacks
 
@@ -99,9 +105,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.connections.discard(self)
         self.resume_writing()
-        for exchange in (self._incoming, *self._waiting):
-            if exchange is not None:
-                exchange.lose()
+        if self._answering is not None:
+            self._answering.lose()
         self._waiting.clear()
 
     def eof_received(self) -> None:
@@ -118,32 +123,39 @@ class Connection(asyncio.Protocol):
             self._writable = None
 
     def data_received(self, data: bytes) -> None:
+        if self._closing and self._incoming is None:
+            return
         self.idle_since = None
+        heads, in_head = self._heads, self._incoming is None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._upgrade:
                 self._become_web_socket(data[upgrade.args[0] :])
         except httptools.HttpParserError as problem:
-            if not self.transport.is_closing():
-                self._refuse(400, f"The request is not HTTP: {problem}.")
+            self._refuse(400, f"The request is not HTTP: {problem}.")
+        else:
+            if self._heads != heads:
+                self._head_size = 0
+            elif in_head:
+                self._head_size += len(data)
+                if self._head_size > _LONGEST_HEAD:
+                    self._refuse(431, f"The head of the request is longer than {_LONGEST_HEAD} bytes.")
 
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
-        self._head_size = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
-        self._grow(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        self._heads += 1
         if self._closing:
             return
         parser = self._parser
@@ -251,30 +263,31 @@ class Connection(asyncio.Protocol):
         }
 
     def _begin(self, exchange: Exchange) -> None:
+        self._answering = exchange
         self.task = self.loop.create_task(exchange.run(self.shared.app))
 
     def over(self) -> None:
         """An exchange has ended; the next one's turn."""
-        self.task = None
+        self.task = self._answering = None
         if self._waiting and not self.transport.is_closing():
             self._begin(self._waiting.popleft())
             return
         self.resume_reading()
         self.idle_since = self.loop.time()
 
-    def _grow(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > _LONGEST_HEAD and not self._closing:
-            self._refuse(431, f"The head of the request is longer than {_LONGEST_HEAD} bytes.")
-
     def _refuse(self, status: int, why: str) -> None:
         """Answer what is no request that an application could answer, and close."""
+        if self._closing:
+            return
         self._closing = True
-        if self.task is None:
+        if self.task is not None:
+            self.transport.close()
+        else:
             body = why.encode("ascii", "replace")
             head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
             self.transport.write(_STATUS_LINES[status] + self.shared.date + head % len(body) + body)
-        self.transport.close()
+            # What still comes is dropped: closing now would reset the connection, and the answer might not be seen.
+            self.loop.call_later(_REFUSED_S, self.transport.close)
 
     def _become_web_socket(self, rest: bytes) -> None:
         from windtunnel_emulators.websocket import WebSocket
@@ -420,7 +433,7 @@ class Exchange:
                 length = int(value)
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = False
-        count = (len(lines) - 2) // 4 + 2
+        count = (len(lines) - 2) // 4 + 1 + bool(lines[1])
         if status in (204, 304) or status < 200 or self.scope["method"] == "HEAD":
             length = 0
         elif length is None and self.scope["http_version"] == "1.1":

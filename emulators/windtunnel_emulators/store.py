@@ -49,20 +49,20 @@ class Store:
         """Open or create the file and take it for this process alone. Raises ``StoreProblem``."""
         self._path = path
         self._depth = 0
-        # Autocommit (isolation_level None): transactions are begun by hand, so that they are immediate.
-        # A lock is held for as long as its process lives, so waiting for one is of no use.
-        self._connection = sqlite3.connect(
-            ":memory:" if path is None else path, timeout=0, isolation_level=None, cached_statements=256
-        )
+        try:
+            # Autocommit (isolation_level None): transactions are begun by hand, so that they are immediate.
+            # A lock is held for as long as its process lives, so waiting for one is of no use.
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else path, timeout=0, isolation_level=None, cached_statements=256
+            )
+        except sqlite3.OperationalError as problem:
+            raise StoreUnreadable(f"{path} cannot be opened: {problem}") from problem
         try:
             self._prepare()
-        except sqlite3.OperationalError as problem:
+        except sqlite3.DatabaseError as problem:
             self._connection.close()
             if problem.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreLocked(f"{path} is in use by another process") from problem
-            raise StoreUnreadable(f"{path} cannot be opened: {problem}") from problem
-        except sqlite3.DatabaseError as problem:
-            self._connection.close()
             raise StoreUnreadable(
                 f"{path} is not a store of these emulators, or is damaged ({problem}); use another state folder"
             ) from problem

@@ -79,8 +79,11 @@ class WebSocket(asyncio.Protocol, Taken):
             elif isinstance(event, Frame):
                 self._frame(event)
         self._write()
-        if self._protocol.state is State.CLOSED or self._protocol.parser_exc is not None:
-            self._end(self._protocol.close_code or 1006, self._protocol.close_reason or "")
+        closed = self._protocol.close_rcvd
+        if closed is not None:
+            self._end(closed.code, closed.reason)
+        elif self._protocol.parser_exc is not None:
+            self._end(1006, "")
 
     def abort(self) -> None:
         self._transport.abort()
