@@ -16,6 +16,7 @@ from windtunnel_emulators import __version__
 from windtunnel_emulators.clock import Pace
 from windtunnel_emulators.host import Options, serve
 from windtunnel_emulators.logs import configure
+from windtunnel_emulators.runtime.interface import RuntimeProblem
 from windtunnel_emulators.server import PortTaken
 from windtunnel_emulators.state import StateProblem, default_folder
 from windtunnel_emulators.store import StoreProblem
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options, log))
-    except (StateProblem, StoreProblem, PortTaken) as problem:
+    except (StateProblem, StoreProblem, PortTaken, RuntimeProblem) as problem:
         print(f"windtunnel emulators: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -69,6 +69,7 @@ async def test_no_engine_is_a_sentence(tmp_path: Path) -> None:
     assert problem.value.status is None
     with pytest.raises(ImageError, match="no Docker engine answers"):
         await runtime.pull("alpine")
+    await runtime.close()
 
 
 def test_the_engine_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

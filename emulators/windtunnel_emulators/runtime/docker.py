@@ -74,6 +74,8 @@ class DockerRuntime:
             _log.warning("ended %d containers that a predecessor that was killed had left running", count)
 
     async def close(self) -> None:
+        if not self._engine.connected:
+            return
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._engine.call(lambda api: sweep(api, self.key))
         await asyncio.gather(*(container.wait() for container in list(self._containers.values())))

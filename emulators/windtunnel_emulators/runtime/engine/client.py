@@ -103,6 +103,11 @@ class Engine:
             self._url = os.environ.get("DOCKER_HOST") or _context_host()
         return self._url
 
+    @property
+    def connected(self) -> bool:
+        """It has answered, and ``close`` was not called."""
+        return self._shared is not None
+
     async def call(self, work: Callable[[DockerApi], T]) -> T:
         """The result of a call, or of several. Raises ``EngineProblem``."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.call_here, work)
