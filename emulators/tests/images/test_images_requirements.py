@@ -44,7 +44,6 @@ def test_requirements_options_and_wheels_of_a_command_line() -> None:
         folders=("/app/wheels",),
         index=False,
         dependencies=False,
-        upgrade=True,
         options=("--index-url", "https://pypi.example", "--find-links", "https://files.example", "--pre"),
     )
 

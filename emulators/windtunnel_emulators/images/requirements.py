@@ -25,11 +25,11 @@ _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _WHEEL = re.compile(r"(?P<path>.+\.whl)(?:\[(?P<extras>[\w.,\s-]*)\])?")
 _PER_REQUIREMENT = re.compile(r"\s--(?:hash|config-settings?|global-option)\b")
 
-# Options of pip install, and of uv pip install where they differ.
+# Options of pip install, and of uv pip install where they differ. A base has no packages that --upgrade could mean.
 _CHANGE_NOTHING = """
     --no-cache-dir --no-cache --disable-pip-version-check --quiet --verbose --no-input --no-color --prefer-binary
     --no-warn-script-location --no-warn-conflicts --no-python-version-warning --compile --no-compile --compile-bytecode
-    --break-system-packages --system --force-reinstall --ignore-installed --no-progress
+    --break-system-packages --system --force-reinstall --ignore-installed --no-progress --upgrade
 """
 _CHANGE_NOTHING_WITH_VALUE = """
     --progress-bar --root-user-action --timeout --default-timeout --retries --cache-dir --log --upgrade-strategy
@@ -87,7 +87,6 @@ class Wanted:
     index: bool = True
     """Whether packages may come from elsewhere than the wheels; ``--no-index`` says no."""
     dependencies: bool = True
-    upgrade: bool = False
     options: tuple[str, ...] = ()
     """For pip and uv alike: where packages come from, and which kinds."""
 
@@ -106,7 +105,6 @@ class _Reader:
     options: list[str] = field(default_factory=list[str])
     index: bool = True
     dependencies: bool = True
-    upgrade: bool = False
 
     def environment(self) -> None:
         """``PIP_SOME_OPTION`` variables, each of which is the option of that name."""
@@ -157,8 +155,6 @@ class _Reader:
             self.index = False
         elif name == "--no-deps":
             self.dependencies = False
-        elif name == "--upgrade":
-            self.upgrade = True
         elif name not in _IGNORED | _IGNORED_WITH_VALUE:
             raise EnvironmentError_(f"pip install with the option {name} is not supported without Docker; {WAY_OUT}")
 
@@ -216,7 +212,6 @@ def read_arguments(words: Sequence[str], folder: str, files: ImageFiles, variabl
         folders=tuple(dict.fromkeys(reader.folders)),
         index=reader.index,
         dependencies=reader.dependencies,
-        upgrade=reader.upgrade,
         options=tuple(reader.options),
     )
 
