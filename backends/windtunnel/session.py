@@ -145,7 +145,7 @@ def wait_until_healthy(
                 way_out=f"`windtunnel show {name}` shows its state, `windtunnel logs {name}` its log.",
             )
         sleep(delay)
-        delay = min(_LONGEST_POLL_S, delay * 1.4)
+        delay = min(_LONGEST_POLL_S, delay * 1.25)
 
 
 def _log_tail(

@@ -118,10 +118,23 @@ def test_keys_put_a_front_end_before_the_scoring_server_on_the_same_port(
     assert "ports" not in scoring
     assert {"name": "WINDTUNNEL_PORT", "value": "5002"} in as_list(scoring["environmentVariables"])
     assert {"name": "WINDTUNNEL_PRIMARY_KEY", "secureValue": "********"} in as_list(front["environmentVariables"])
+    assert scoring["resources"] == {"requests": {"cpu": 0.08, "memoryInGB": 0.4}}
+    assert front["resources"] == {"requests": {"cpu": 0.02, "memoryInGB": 0.1}}
     # The group's totals are what was asked for, so that keys can be switched on and off in place.
     assert (service.cpu, service.memory_gb) == (0.1, 0.5)
     assert service.auth_enabled
     assert service.scoring_uri == "http://192.0.2.7:5001/score"
+
+
+def test_the_containers_of_a_larger_group_may_use_all_of_it(
+    aci: AciAdapter, azure: FakeAzure, model_file: Path
+) -> None:
+    aci.deploy(spec(model_file, auth_enabled=True, aci=AciOptions(cpu=2, memory_gb=4))).result(LIMIT_S)
+    (body,) = azure.sent("PUT", GROUPS)
+    for name, requests in (("scoring", (1.6, 3.9)), ("frontend", (0.4, 0.1))):
+        resources = as_object(container(body, name)["resources"])
+        assert resources["requests"] == {"cpu": requests[0], "memoryInGB": requests[1]}
+        assert resources["limits"] == {"cpu": 2, "memoryInGB": 4}
 
 
 def test_chosen_keys_are_used_and_kept_from_other_users(aci: AciAdapter, model_file: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def deployed(backend: FakeBackend) -> None:
 
 def test_waiting_ends_when_it_is_healthy_and_asks_less_and_less_often(backend: FakeBackend) -> None:
     deployed(backend)
-    backend.states = [ServiceState.TRANSITIONING, ServiceState.UNHEALTHY] * 10 + [ServiceState.HEALTHY]
+    backend.states = [ServiceState.TRANSITIONING, ServiceState.UNHEALTHY] * 20 + [ServiceState.HEALTHY]
     time = Time()
     service = wait_until_healthy(backend, Target.ACI, "svc", sleep=time.sleep, monotonic=lambda: time.now)
     assert service.state is ServiceState.HEALTHY

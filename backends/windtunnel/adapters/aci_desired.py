@@ -30,6 +30,8 @@ SCORING, FRONTEND = "scoring", "frontend"
 HTTPS_PORT = 5443
 """Exposed with TLS; without it, 5001. A process without privileges can open both, which it cannot 80 and 443."""
 FRONTEND_SHARE, FRONTEND_MEMORY_GB = 0.2, 0.1
+LEAST = 1.0
+"""Cores, and gigabytes, that a group has at least (Microsoft's documentation of container groups)."""
 PRIMARY_KEY, SECONDARY_KEY = "WINDTUNNEL_PRIMARY_KEY", "WINDTUNNEL_SECONDARY_KEY"
 TLS_CERT, TLS_KEY = "WINDTUNNEL_TLS_CERT", "WINDTUNNEL_TLS_KEY"
 
@@ -155,9 +157,15 @@ class Desired:
 
     def _resources(self, cpu: float, memory_gb: float) -> JsonObject:
         resources: JsonObject = {"requests": {"cpu": round(cpu, 2), "memoryInGB": round(memory_gb, 1)}}
-        if self.with_frontend:
-            # ACI: without limits, what a container asks for is all that it gets.
-            resources["limits"] = {"cpu": self.cpu, "memoryInGB": self.memory_gb}
+        # Without a limit a container gets what it asks for, and its part of what is left of the one core and one
+        # gigabyte that Azure gives to the smallest group: a limit below those would only take away.
+        limits: JsonObject = {}
+        if self.with_frontend and self.cpu >= LEAST:
+            limits["cpu"] = self.cpu
+        if self.with_frontend and self.memory_gb >= LEAST:
+            limits["memoryInGB"] = self.memory_gb
+        if limits:
+            resources["limits"] = limits
         return resources
 
     def _frontend(self) -> JsonObject:
