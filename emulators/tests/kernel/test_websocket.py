@@ -15,6 +15,8 @@ from windtunnel_emulators.http1 import Connection, Shared
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from websockets.asyncio.client import ClientConnection
+
     from windtunnel_emulators.asgi import ASGI, Receive, Scope, Send
 
 LIMIT_S = 20.0
@@ -172,10 +174,13 @@ async def test_messages_wait_for_an_application_that_is_slow() -> None:
 
 
 async def test_a_message_that_is_too_long_ends_the_connection() -> None:
+    async def send_and_wait(client: ClientConnection) -> None:
+        await client.send(b"x" * 5_000_000)
+        await asyncio.wait_for(client.recv(), LIMIT_S)
+
     async with served(echo) as base, connect(base, max_size=None) as client:
         with pytest.raises(ConnectionClosedError) as closed:
-            await client.send(b"x" * 5_000_000)
-            await asyncio.wait_for(client.recv(), LIMIT_S)
+            await send_and_wait(client)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 
