@@ -230,3 +230,9 @@ def test_any_bytes_are_an_archive_or_an_archive_error(
         assert not entry.path.startswith("/")
         assert ".." not in entry.path.split("/")
         assert entry.content is None or entry.content.offset + entry.content.size <= cut
+
+
+@pytest.mark.parametrize("name", [".", "./", "/"])
+def test_the_root_may_be_a_member(tmp_path: Path, name: str) -> None:
+    found = read(tmp_path / "x.tar", member(name, type=tarfile.DIRTYPE), member("a", b"1"))
+    assert [(entry.path, entry.kind) for entry in found] == [("", Kind.DIRECTORY), ("a", Kind.FILE)]

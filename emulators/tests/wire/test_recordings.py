@@ -7,7 +7,6 @@ depends on the ``moment`` of the question.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import pytest
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ KINDS = ("container__*.json", "containerinstance_*.json", "acr__*.json", "contai
 LISTED = tomllib.loads(Path(__file__).with_name("differences.toml").read_text("utf-8"))["difference"]
 _DEADLINE_S = 120.0
 _NOWHERE = "http://127.0.0.1:9"  # the port of "discard": nobody listens
+
+
+class Result(msgspec.Struct):
+    """What the tool found of one interaction."""
+
+    interaction: int
+    differences: list[str]
 
 
 def recordings() -> Iterator[Path]:
@@ -65,14 +72,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "localhost,127.0.0.1")
 
 
-def replayed(recording: Path, ready: Path, out: Path) -> list[dict[str, object]]:
+def replayed(recording: Path, ready: Path, out: Path) -> list[Result]:
     """What the tool found, interaction by interaction."""
     tool = [sys.executable, str(recording.with_name("replay")), str(ready), str(recording), "--values"]
     done = subprocess.run([*tool, "--out", str(out)], capture_output=True, text=True, check=False, timeout=_DEADLINE_S)
     assert done.returncode in (0, 1), done.stderr
     assert out.exists(), done.stderr
-    found: list[dict[str, object]] = json.loads(out.read_text("utf-8"))
-    return found
+    return msgspec.json.decode(out.read_bytes(), type=list[Result])
 
 
 @pytest.mark.parametrize("recording", parameters())
@@ -82,10 +88,7 @@ def test_azure_is_answered_for_as_recorded(recording: Path, launch: Launch, tmp_
     assert results
     found: Counter[Difference] = Counter()
     for result in results:
-        interaction, differences = result["interaction"], result["differences"]
-        assert isinstance(interaction, int)
-        assert isinstance(differences, list)
-        found.update((interaction, str(difference)) for difference in differences)
+        found.update((result.interaction, difference) for difference in result.differences)
     expected = listed(recording.stem, moment=False)
     assert sorted(found - expected - listed(recording.stem, moment=True)) == [], "these are not listed"
     assert sorted(expected - found) == [], "these are listed and do not occur any more"
