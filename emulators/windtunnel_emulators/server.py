@@ -1,4 +1,8 @@
-"""The sockets: every port of the emulators, on loopback, over TLS unless said otherwise."""
+"""The sockets: every port of the emulators, on loopback, over TLS unless said otherwise.
+
+Uvicorn's HTTP protocol is used as it is, with httptools. Its ``Server`` is not: it serves one port, handles signals
+itself, and wakes up ten times a second for each port.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ import errno
 import logging
 import socket
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from windtunnel_emulators.http1 import Connection, Shared
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
     import ssl
+
+    from uvicorn._types import ASGIApplication
 
     from windtunnel_emulators.asgi import ASGI
     from windtunnel_emulators.store import Store
@@ -66,7 +74,7 @@ class Listeners:
         self._open[name] = listener
         self._remember(name, listener.port)
         if self._clock is None:
-            self._clock = asyncio.get_running_loop().create_task(self._keep(), name="dates and idle connections")
+            self._clock = asyncio.get_running_loop().create_task(self._dates(), name="dates of answers")
         return listener.port
 
     async def close(self, name: str, *, forget: bool = False) -> None:
@@ -109,59 +117,80 @@ class Listeners:
         if self.remembered(name) != port:
             self._store.execute("INSERT OR REPLACE INTO ports VALUES (?, ?)", (name, port))
 
-    async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _dates(self) -> None:
         while True:
-            await asyncio.sleep(1)
-            date, oldest = _date(), loop.time() - _KEEP_ALIVE_S
+            date = [(b"date", formatdate(usegmt=True).encode())]
             for listener in self._open.values():
-                listener.keep(date, oldest)
+                listener.state.default_headers = date
+            await asyncio.sleep(1)
+
+
+class _WebSocket(asyncio.Protocol):
+    """Uvicorn's WebSocket protocol, imported when the first client asks for an upgrade."""
+
+    def __new__(cls, **given: Any) -> asyncio.Protocol:  # type: ignore[misc]  # stands in for the class it returns
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+        return WebSocketsSansIOProtocol(**given)
+
+
+class _Connection(HttpToolsProtocol):
+    """Uvicorn's HTTP protocol, which tells applications how to drop the client: ``scope["state"]["abort"]``."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self.app_state = {"abort": transport.abort}
 
 
 class _Listener:
     """One port."""
 
     def __init__(self, app: ASGI, bound: socket.socket) -> None:
+        self.state = ServerState()
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self.port: int = bound.getsockname()[1]
-        self._shared = Shared(app)
         self._socket = bound
         self._server: asyncio.Server | None = None
-        self.keep(_date(), 0.0)
+        self._config = Config(
+            _asgi(app),
+            http=_Connection,
+            ws=_WebSocket,
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        self._config.load()
 
     async def start(self, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._shared, loop), sock=self._socket, ssl=tls, backlog=_BACKLOG
-        )
 
-    def keep(self, date: bytes, oldest: float) -> None:
-        """Once a second: the date of answers, and an end to connections that have been idle since ``oldest``."""
-        self._shared.date = date
-        for connection in list(self._shared.connections):
-            if connection.idle_since is not None and connection.idle_since < oldest:
-                connection.transport.close()
+        def connection() -> asyncio.Protocol:
+            return _Connection(self._config, self.state, {}, loop)
+
+        self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
 
     async def stop(self) -> None:
-        """Idle connections are closed at once; answers on their way get a second, WebSockets nothing."""
+        """Idle connections are closed at once; answers on their way get a second."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._shared.connections):
-            connection.close_soon()
-        tasks = [connection.task for connection in self._shared.connections if connection.task is not None]
-        taken = list(self._shared.sockets)
-        for one in taken:
-            one.task.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        if self.state.tasks:
+            _, late = await asyncio.wait(list(self.state.tasks), timeout=_GRACE_S)
             for task in late:
                 task.cancel()
-        await asyncio.gather(*tasks, *(one.task for one in taken), return_exceptions=True)
-        for connection in list(self._shared.connections):
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self.state.connections):
             connection.transport.abort()
+        await asyncio.sleep(0)  # the loop tells the aborted connections that they are gone
 
 
-def _date() -> bytes:
-    return f"date: {formatdate(usegmt=True)}\r\n".encode()
+def _asgi(app: ASGI) -> ASGIApplication:
+    return app  # type: ignore[return-value]  # the same messages; uvicorn's types name each of them
 
 
 def _socket(name: str, asked: int, former: int | None) -> socket.socket:
