@@ -67,7 +67,7 @@ def _put(client: object, emulators: Emulators, name: str) -> None:
 
     assert isinstance(client, httpx.Client)
     container = {
-        "image": "mcr.microsoft.com/hello-world",
+        "image": "hello-world",
         "resources": {"requests": {"cpu": 0.01, "memoryInGB": 0.1}},
     }
     body = {
