@@ -23,7 +23,8 @@ PYTHON = f"python:{interpreter.VERSION}-slim"
 FILES = {"a": "1", "d/b": "2", "d/.wh.x": "3", "requirements.txt": "missing==1\n", "é": "4"}
 ODD_WORDS = """
 a d d/ * /x /x/ . .. / $A ${A:-a} ${A:?} 'q " [a /tmp é \0 /bin/a d/.wh.x /etc/passwd -r 1000:x a=b A=1 80 80-90/udp
-tcp -- -rf +x 755 requirements.txt && ; --chown=1 --chmod=700 --from=s --from=0 NONE SIGINT {base} s AS
+tcp -- -rf +x 755 requirements.txt && ; --chown=1 --chmod=700 --from=s --from=0 NONE SIGINT
+[] [""] ["a","/b"] {base} s AS
 """
 NAMES = """
 COPY ADD WORKDIR ENV ARG LABEL RUN USER EXPOSE VOLUME CMD ENTRYPOINT STOPSIGNAL HEALTHCHECK FROM MAINTAINER ONBUILD

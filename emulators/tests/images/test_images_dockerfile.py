@@ -65,6 +65,7 @@ def test_a_whole_file() -> None:
         ("RUN --mount=type=cache,target=/c pip x", i.Run(command=Shell("pip x"), mounts=("type=cache,target=/c",))),
         ("CMD python app.py", i.Cmd(command=Shell("python app.py"))),
         ("CMD", i.Cmd(command=Shell(""))),
+        ('CMD ["a"] b', i.Cmd(command=Exec(("a",)))),
         ("ENTRYPOINT []", i.Entrypoint(command=Exec(()))),
         ("EXPOSE 80 443/tcp", i.Expose(ports=("80", "443/tcp"))),
         ("VOLUME /a /b", i.Volume(paths=("/a", "/b"))),

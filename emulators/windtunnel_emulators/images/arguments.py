@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-
-import msgspec
 
 from windtunnel_emulators.images.errors import WAY_OUT, DockerfileError
 from windtunnel_emulators.images.instructions import Command, Exec, Shell
@@ -12,6 +11,7 @@ from windtunnel_emulators.images.words import raw_words
 
 BLANKS = re.compile(r"[ \t\v\f\r]+")
 
+_DECODER = json.JSONDecoder()
 _HERE_DOCUMENT = re.compile(r"(?:^|\s)\d*<<-?\s*[\"']?[A-Za-z_]")
 
 
@@ -62,8 +62,9 @@ class Arguments:
         if not self.text.startswith("["):
             return None
         try:
-            value: object = msgspec.json.decode(self.text)
-        except (msgspec.DecodeError, RecursionError):
+            # What follows the list is ignored, as by Docker.
+            value: object = _DECODER.raw_decode(self.text)[0]
+        except (ValueError, RecursionError):
             return None
         if not isinstance(value, list):
             return None

@@ -47,7 +47,13 @@ class Base:
     groups: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-EMPTY = Base(name=SCRATCH, promise="Nothing: the image has only what is copied into it.", python=False)
+EMPTY = Base(
+    name=SCRATCH,
+    promise="Nothing: the image has only what is copied into it.",
+    python=False,
+    # Docker's, for images that set none.
+    environment={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+)
 
 
 def find_base(reference: Reference) -> Base:

@@ -71,10 +71,14 @@ def find_sources(tree: Tree, sources: Iterable[str], what: str) -> list[Found]:
             matches = [candidate for candidate, _ in tree.walk() if pattern.fullmatch(candidate)]
         else:
             matches = [path]
-        here = [one for match in matches if (one := _look(tree, match)) is not None]
-        if not here:
+        if not matches:
             raise CopyProblem(f"{source!r} is not in {what}")
-        found += here
+        for match in matches:
+            place = tree.resolve(match)
+            node = tree.get(place)
+            if node is None:
+                raise CopyProblem(f"{match!r} is not in {what}, or a link to what is not")
+            found.append(Found(path=place, node=node, name=posixpath.basename(match)))
     return found
 
 
@@ -98,6 +102,8 @@ def place_all(
     new: dict[str, Node] = {}
     for one in found:
         if one.node.kind is Kind.DIRECTORY:
+            if target in tree and not tree.is_directory(target):
+                raise CopyProblem(f"the directory {one.path!r} cannot be put at {target!r}, which is no directory")
             _put(tree, target, change.on(one.node), new, keep=True)
             for path, node in source_tree.walk(one.path):
                 if path != one.path:
@@ -126,9 +132,3 @@ def _put(tree: Tree, path: str, node: Node, new: dict[str, Node], *, keep: bool 
             new[parent] = made
     if path:
         new[path] = node
-
-
-def _look(tree: Tree, path: str) -> Found | None:
-    place = tree.resolve(path)
-    node = tree.get(place)
-    return None if node is None else Found(path=place, node=node, name=posixpath.basename(path))

@@ -131,6 +131,13 @@ def _add(given: Arguments) -> Instruction:
     )
 
 
+def _volume(given: Arguments) -> Instruction:
+    paths = _paths(given)
+    if not paths or not all(paths):
+        raise given.error("needs a path")
+    return Volume(paths=paths, line=given.line, source=given.source)
+
+
 def _run(given: Arguments) -> Instruction:
     mounts = given.flags("mount").get("mount", [])
     given.refuse_here_document()
@@ -173,7 +180,7 @@ READERS: Mapping[str, Callable[[Arguments], Instruction]] = {
     "CMD": lambda g: Cmd(command=g.command(), line=g.line, source=g.source),
     "ENTRYPOINT": lambda g: Entrypoint(command=g.command(), line=g.line, source=g.source),
     "EXPOSE": lambda g: Expose(ports=g.words(), line=g.line, source=g.source),
-    "VOLUME": lambda g: Volume(paths=_paths(g), line=g.line, source=g.source),
+    "VOLUME": _volume,
     "USER": lambda g: User(name=g.text, line=g.line, source=g.source),
     "STOPSIGNAL": lambda g: StopSignal(signal=g.text, line=g.line, source=g.source),
     "MAINTAINER": lambda g: Maintainer(name=g.text, line=g.line, source=g.source),

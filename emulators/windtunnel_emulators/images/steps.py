@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import posixpath
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -76,7 +75,10 @@ class Steps:
         return None
 
     async def _work_directory(self, stage: Stage, instruction: written.Workdir) -> Layer | None:
-        path = stage.path(self._expand(instruction.path, stage))
+        wanted = self._expand(instruction.path, stage)
+        if not wanted:
+            raise DockerfileError(f"WORKDIR {instruction.path} comes to an empty path", line=instruction.line)
+        path = stage.path(wanted)
         stage.config = replace(stage.config, working_directory=path)
         place = stage.tree.resolve(path)
         if stage.tree.is_directory(place):
@@ -136,7 +138,7 @@ class Steps:
         self, stage: Stage, found: list[Found], tree: Tree, destination: str, change: Ownership
     ) -> dict[str, Node]:
         target = self._expand(destination, stage)
-        into_directory = target.endswith("/") or posixpath.basename(target) in {".", ".."}
+        into_directory = target.endswith("/") or target == "."
         return place_all(
             stage.tree, found, tree, stage.path(target).lstrip("/"), into_directory=into_directory, change=change
         )
@@ -176,8 +178,9 @@ class Steps:
     def _ownership(self, stage: Stage, chown: str | None, chmod: str | None, *, keep: bool) -> Ownership:
         """``keep`` says that files keep their owner unless another is named; from the context, root owns all."""
         owner = None if keep else (0, 0)
-        if chown is not None:
-            owner = stage.owner(self._expand(chown, stage))
+        user = "" if chown is None else self._expand(chown, stage)
+        if user:
+            owner = stage.owner(user)
         return Ownership(owner=owner, mode=None if chmod is None else parse_mode(self._expand(chmod, stage)))
 
     def _configure(self, stage: Stage, instruction: Instruction) -> ImageConfig:
@@ -198,7 +201,7 @@ class Steps:
                 words = [word for port in instruction.ports for word in self._split(port, stage)]
                 return replace(config, ports=config.ports.union(*(_ports(word, instruction) for word in words)))
             case written.Volume():
-                paths = [self._expand(path, stage) for path in instruction.paths]
+                paths = [self._volume(self._expand(path, stage), stage, instruction) for path in instruction.paths]
                 return replace(config, volumes=config.volumes.union(paths))
             case written.User():
                 return replace(config, user=self._expand(instruction.name, stage))
@@ -215,6 +218,12 @@ class Steps:
                 return replace(config, author=instruction.name)
             case _:
                 raise DockerfileError(f"{type(instruction).__name__} cannot stand here", line=instruction.line)
+
+    def _volume(self, path: str, stage: Stage, instruction: Instruction) -> str:
+        place = stage.tree.resolve(stage.path(path)) if path else ""
+        if not path or (place in stage.tree and not stage.tree.is_directory(place)):
+            raise DockerfileError(f"VOLUME takes directories, and {path!r} is none", line=instruction.line)
+        return path
 
     def _pairs(self, items: tuple[tuple[str, str], ...], stage: Stage) -> dict[str, str]:
         """All values with the variables as they were before the instruction."""
