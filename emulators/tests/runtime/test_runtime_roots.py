@@ -202,6 +202,16 @@ async def test_a_container_has_processes_devices_and_names_of_its_own(shell: Cal
     ]
 
 
+async def test_root_of_a_container_cannot_change_the_machines_kernel(shell: Callable[..., Awaitable[str]]) -> None:
+    # Not by writing: where this fails, the machine must stay as it is.
+    output = await shell(
+        "for file in sys/kernel/core_pattern sys/kernel/panic sysrq-trigger;"
+        " do test -w /proc/$file && echo $file may be written; done;"
+        " grep -c . /proc/sys/kernel/core_pattern; grep NoNewPrivs /proc/self/status"
+    )
+    assert output.split("\n") == ["1", "NoNewPrivs:\t1", ""]
+
+
 async def test_packages_are_found_as_in_an_official_python_image(
     shell: Callable[..., Awaitable[str]], image: Image, tmp_path: Path
 ) -> None:

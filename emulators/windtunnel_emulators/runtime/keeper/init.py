@@ -104,6 +104,7 @@ def _execute(job: Job, blocked: set[signal.Signals | int]) -> None:
     os.chdir(job.folder)
     if job.contained:
         root.give_up_capabilities()
+    kernel.gain_nothing()
     os.execvpe(job.argv[0], job.argv, job.environment)  # noqa: S606  # what a container is
 
 

@@ -26,6 +26,7 @@ MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SYS_CLONE3 = 435
 _SYS_MOUNT_SETATTR = 442
@@ -54,6 +55,12 @@ def adopt_orphans() -> None:
 def drop_capability(number: int) -> bool:
     """Give up a capability for good, for this process and what it executes; False past the last one there is."""
     return bool(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0)
+
+
+def gain_nothing() -> None:
+    """No program that is executed from now on gets rights by its set-uid bit or file capabilities."""
+    if linux:
+        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
 
 
 def unshare(flags: int) -> None:

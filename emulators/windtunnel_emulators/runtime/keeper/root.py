@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _HOST = "/.windtunnel-host"
 """Where this machine's files are while the steps are taken; no step may lead there by a link of the image."""
 
+# Files of /proc that obey user 0 whatever its capabilities: a core_pattern is a program that the machine's root runs.
+_READ_ONLY_IN_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+
 # What Docker leaves to a container, less MKNOD: nothing here keeps a device node from being opened.
 _KEPT_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31})
 
@@ -134,6 +137,10 @@ def _processes(target: str) -> None:
         kernel.mount("proc", target, "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     except PermissionError:
         kernel.mount(_HOST + "/proc", target, None, kernel.MS_BIND | kernel.MS_REC)
+    for name in _READ_ONLY_IN_PROC:
+        path = os.path.join(target, name)
+        if os.path.exists(path):
+            _bind(path, path, read_only=True)
 
 
 def _fields(value: Value) -> dict[str, Value]:
