@@ -5,8 +5,10 @@ This is the only file that knows of them. ``EmulatedBackend`` adds nothing to ``
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.azure import AzureBackend
 from windtunnel.clouds import Cloud, client_secret
-from windtunnel.errors import EmulatorsFailed, MissingExtra
+from windtunnel.errors import EmulatorsFailed, MissingExtra, NotConfigured
 from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_object, as_str
 from windtunnel.profiles import Origin, Profile
@@ -29,11 +31,19 @@ from windtunnel.profiles import Origin, Profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from windtunnel.jsontypes import JsonObject
+
 MODULE = "windtunnel_emulators"
 LOG, READY = "emulators.log", "ready.json"
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 15.0
 _NEEDED = ("windtunnel_emulators", "msgspec", "uvicorn", "httptools", "cryptography")
+_OPTIONS = {
+    "port": ("a number from 0 to 65535", r"\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"),
+    "pace": ("fast, azure, or a positive number", r"fast|azure|(?=.*[1-9])\d+(\.\d+)?"),
+    "runtime": ("process, docker or kubernetes", r"process|docker|kubernetes"),
+}
+"""What each may be, in words and as a pattern; whether a runtime can be had here, the emulators say."""
 _POLL_S = 0.02
 _LOG_LINES = 30
 _HTTP_LIMIT_S = 30.0
@@ -167,14 +177,14 @@ class Emulators:
 
     def reset(self) -> None:
         """Empty everything, keep running. Raises ``EmulatorsFailed``."""
-        self._control("POST", "/reset")
+        self._control("POST", "/reset", {"confirm": True})
         shutil.rmtree(self.folder / "client", ignore_errors=True)
 
     def health(self) -> Mapping[str, object]:
         """What they say of themselves. Raises ``EmulatorsFailed``."""
         return self._control("GET", "/health")
 
-    def _control(self, method: str, path: str) -> Mapping[str, object]:
+    def _control(self, method: str, path: str, body: JsonObject | None = None) -> Mapping[str, object]:
         ready = self.require()
         url = ready.endpoints["control"] + path
         context = ssl.create_default_context(cafile=ready.environment["SSL_CERT_FILE"])
@@ -182,10 +192,23 @@ class Emulators:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        request = urllib.request.Request(url, method=method, data=b"" if method == "POST" else None)  # noqa: S310
+        pair = f"{ready.environment['AZURE_CLIENT_ID']}:{ready.environment['AZURE_CLIENT_SECRET']}"
+        headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(url, method=method, data=data, headers=headers)  # noqa: S310
         try:
             with opener.open(request, timeout=_HTTP_LIMIT_S) as answer:
                 content: bytes = answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                said = refused.read(2000).decode("utf-8", "replace")
+            raise EmulatorsFailed(
+                f"the emulators answered {method} {path} with {refused.code}: {said}",
+                way_out="Their log tells more: windtunnel logs",
+            ) from refused
         except (urllib.error.URLError, OSError) as error:
             raise EmulatorsFailed(
                 f"the emulators do not answer at {url}: {error}",
@@ -221,12 +244,15 @@ class EmulatedBackend(AzureBackend):
 
 
 def start_options(profile: Profile) -> list[str]:
-    """The emulators' options from a profile's settings."""
+    """The emulators' options from a profile's settings. Raises ``NotConfigured``."""
     options: list[str] = []
-    for key in ("port", "pace", "runtime"):
+    for key, (rule, allowed) in _OPTIONS.items():
         value = profile.text(key)
-        if value is not None:
-            options += [f"--{key}", value]
+        if value is None:
+            continue
+        if not re.fullmatch(allowed, value):
+            raise NotConfigured(f"{key} is {value!r} ({profile.values[key].source}); it must be {rule}")
+        options += [f"--{key}", value]
     return options
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from windtunnel import profiles
 from windtunnel.emulated import EmulatedBackend, Emulators, start_options
-from windtunnel.errors import EmulatorsFailed
+from windtunnel.errors import EmulatorsFailed, NotConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +125,22 @@ def test_the_settings_become_options(tmp_path: Path) -> None:
     flags = {"port": "0", "pace": "azure"}
     profile = profiles.load("local", flags, {"HOME": str(tmp_path)}, tmp_path)
     assert start_options(profile) == ["--port", "0", "--pace", "azure", "--runtime", "process"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("port", "-1"), ("port", "65536"), ("pace", "0"), ("pace", "slow"), ("pace", "-2"), ("runtime", "podman")],
+)
+def test_options_that_the_emulators_do_not_have_are_refused_before_they_start(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    profile = profiles.load("local", {key: value}, {"HOME": str(tmp_path)}, tmp_path)
+    with pytest.raises(NotConfigured, match=f"{key} is .*it must be"):
+        start_options(profile)
+
+
+@pytest.mark.parametrize(("key", "value"), [("port", "65535"), ("pace", "0.5"), ("pace", "10"), ("runtime", "docker")])
+def test_options_that_they_have_are_passed_on(tmp_path: Path, key: str, value: str) -> None:
+    profile = profiles.load("local", {key: value}, {"HOME": str(tmp_path)}, tmp_path)
+    options = start_options(profile)
+    assert options[options.index(f"--{key}") + 1] == value

@@ -177,6 +177,21 @@ def test_services_outlive_a_restart_of_the_emulators(shell: Shell, model_file: P
     shell.run("delete", "lasting")
 
 
+def test_a_reset_leaves_nothing_and_everything_works_again(model_file: Path, tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "state")
+    shell.run("up", "--port", "0", "--ephemeral", "--ready-file", str(tmp_path / "ready.json"))
+    try:
+        assert json.loads((tmp_path / "ready.json").read_text("utf-8"))["environment"] == shell.json("env")
+        shell.run("deploy", str(model_file), "--name", "fleeting", "--auth")
+        shell.run("reset")
+        assert shell.json("list") == []
+        assert not (tmp_path / "state" / "client").exists()
+        assert shell.json("deploy", str(model_file), "--name", "fleeting")["state"] == "Healthy"
+    finally:
+        shell.run("down")
+    assert not (tmp_path / "ready.json").exists()
+
+
 def test_a_service_is_promoted_from_the_same_files_to_the_same_image(
     shell: Shell, model_file: Path, tmp_path: Path
 ) -> None:
