@@ -290,6 +290,24 @@ async def test_changes_of_one_moment_are_announced_together(
     assert len(stage.seen) < 6
 
 
+async def test_only_the_logs_of_the_last_two_runs_are_kept(
+    stage: Stage, one_container: Callable[..., GroupPlan]
+) -> None:
+    group = await stage.run(one_container(ALWAYS))
+    for wait in (0, 10, 20):
+        spec = stage.runtime.running("a").spec
+        spec.directory.mkdir(parents=True)
+        (spec.directory / "unreadable").mkdir(mode=0)
+        spec.log.write_text(f"2026-01-01T00:00:00.000000Z stdout {spec.log.name}\n")
+        stage.runtime.running("a").end(1)
+        await stage.settle()
+        await stage.clock.advance(wait)
+        await stage.settle()
+    assert sorted(path.name for path in (stage.folder / "a").iterdir()) == ["run-2.log", "run-3", "run-3.log"]
+    assert group.logs("a", previous=True) == "run-3.log\n"
+    assert group.logs("a") == ""
+
+
 async def test_remove_deletes_the_folder(stage: Stage, one_container: Callable[..., GroupPlan]) -> None:
     group = await stage.run(one_container(ALWAYS))
     (stage.folder / "a").mkdir(parents=True)

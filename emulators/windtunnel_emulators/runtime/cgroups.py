@@ -54,6 +54,8 @@ class ControlGroups:
     def __init__(self, hierarchies: Hierarchies, prefix: str) -> None:
         self._at = hierarchies
         self._prefix = prefix
+        self._staying: set[Path] = set()
+        """Could not be removed when their container ended: the kernel was not through with its last process."""
 
     @property
     def memory(self) -> bool:
@@ -67,6 +69,7 @@ class ControlGroups:
 
     def create(self, name: str, *, cpu: float | None, memory_bytes: int | None) -> ControlGroup:
         """Raises ``OSError``."""
+        self._remove_staying()
         folders = {
             kind: folder / f"{self._prefix}{name}"
             for kind, folder in (
@@ -78,7 +81,7 @@ class ControlGroups:
         }
         for folder in set(folders.values()):
             folder.mkdir(exist_ok=True)
-        group = ControlGroup(folders, self._at.version)
+        group = ControlGroup(folders, self._at.version, self._staying)
         if memory_bytes is not None:
             group.limit_memory(memory_bytes)
         if cpu is not None:
@@ -92,15 +95,23 @@ class ControlGroups:
             for group in folder.glob(f"{self._prefix}*"):
                 killed += _empty(group)
                 _remove(group)
+        self._staying.clear()
         return killed
+
+    def _remove_staying(self) -> None:
+        for folder in list(self._staying):
+            if _remove(folder):
+                self._staying.discard(folder)
 
 
 class ControlGroup:
     """The limits of one container."""
 
-    def __init__(self, folders: dict[str, Path], version: int) -> None:
+    def __init__(self, folders: dict[str, Path], version: int, staying: set[Path]) -> None:
+        """``staying`` gets the folders that ``remove`` could not remove."""
         self._folders = folders
         self._version = version
+        self._staying = staying
 
     @property
     def joins(self) -> list[str]:
@@ -157,9 +168,8 @@ class ControlGroup:
         return _number(folder / "cpuacct.usage") / 1e9
 
     def remove(self) -> None:
-        """Once no process is in it; one that cannot be removed now is removed by the next sweep."""
-        for folder in set(self._folders.values()):
-            _remove(folder)
+        """Once no process is in it; what cannot be removed now is removed with the next container's start."""
+        self._staying.update(folder for folder in set(self._folders.values()) if not _remove(folder))
 
 
 def _mounts(proc: Path) -> dict[str, Path]:
@@ -221,13 +231,16 @@ def _empty(group: Path) -> int:
     return len(killed)
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path) -> bool:
+    """False when it stays for now."""
     try:
         folder.rmdir()
     except FileNotFoundError:
-        return
+        return True
     except OSError as problem:
-        _log.info("the control group %s stays for now: %s", folder, problem)
+        _log.debug("the control group %s stays for now: %s", folder, problem)
+        return False
+    return True
 
 
 def _lines(file: Path) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from windtunnel_emulators.images.interpreter import base_interpreter, find_program
+from windtunnel_emulators.runtime.folders import remove_tree
 from windtunnel_emulators.runtime.interface import ContainerSpec, Image, StartError
 from windtunnel_emulators.runtime.roots import Roots, host_name
 from windtunnel_emulators.runtime.skeleton import Skeleton
@@ -107,8 +108,11 @@ class SharedRoot:
 
 
 async def choose(folder: Path, keeper: KeeperConnection, *, own_root: bool | None) -> FileSystem:
-    """The best there is; ``own_root`` False takes the second even where the first works, True insists on the first."""
-    if own_root is False:
+    """The best there is; ``own_root`` False takes the second even where the first works, True insists on the first.
+
+    Only Linux has the first.
+    """
+    if own_root is False or sys.platform != "linux":
         return await asyncio.to_thread(SharedRoot, folder / "skeleton")
     problems: list[str] = []
     for in_memory in (False, True):
@@ -143,18 +147,8 @@ async def _try(file_system: FileSystem, folder: Path, keeper: KeeperConnection) 
         return str(problem)
     finally:
         os.close(null)
-        await asyncio.to_thread(remove_layer, folder)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, folder)
     return None if code == 0 else f"the interpreter ended with {code}"
-
-
-def remove_layer(directory: Path) -> None:
-    """Delete what a container has written outside its mounts; nothing of it may be mounted any more."""
-    layer = directory / "layer"
-    for work in layer.glob("**/work/work"):
-        # The kernel makes these unreadable, even to a user whose namespace owns them.
-        work.chmod(0o700)
-    shutil.rmtree(layer, ignore_errors=True)
 
 
 def order(name: str, argv: Sequence[str], around: Surroundings) -> Message:

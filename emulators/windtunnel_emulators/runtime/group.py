@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import logging
 import re
-import shutil
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.runtime.folders import remove_tree
 from windtunnel_emulators.runtime.interface import ImageError, RuntimeProblem
 from windtunnel_emulators.runtime.logs import read_log
 from windtunnel_emulators.runtime.member import Member
@@ -106,10 +106,11 @@ class ContainerGroup:
     async def start(self) -> None:
         """Begin a new deployment of the plan, unless it is under way; returns before anything has been pulled."""
         async with self._lock:
-            if self._task is not None and not self._task.done():
+            if self._task is not None and not self._task.done() and not self.status.finished:
                 return
+            await self._halt(0)
             self._make_members()
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._folder)
             self._begin()
 
     def restore(self, status: GroupStatus) -> None:
@@ -164,7 +165,7 @@ class ContainerGroup:
             await self._halt(grace_s)
             self._stopped = True
             self._give_up_address()
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._folder)
 
     def logs(
         self,

@@ -53,14 +53,23 @@ class MemoryWatch:
     async def _watch(self) -> None:
         while self._watched:
             watched = dict(self._watched)
-            used = await asyncio.to_thread(_usage, [entry.init for entry in watched.values()])
-            for (name, entry), size in zip(watched.items(), used, strict=True):
-                if size > entry.most_bytes and self._watched.get(name) is entry:
+            over = await asyncio.to_thread(_exceeding, list(watched.values()))
+            for name, entry in watched.items():
+                if entry in over and self._watched.get(name) is entry:
                     del self._watched[name]
                     entry.exceeded()
             await self._clock.sleep(PERIOD_S)
 
 
-def _usage(inits: list[int]) -> list[int]:
+def _exceeding(watched: list[Watched]) -> list[Watched]:
     tree = processes.Tree()
-    return [sum(processes.own_memory(pid) for pid in tree.below(init)) for init in inits]
+    over: list[Watched] = []
+    for entry in watched:
+        pids = tree.below(entry.init)
+        # What is shared is counted exactly only for those that may be over.
+        for measure in (processes.resident_memory, processes.own_memory):
+            if sum(map(measure, pids)) <= entry.most_bytes:
+                break
+        else:
+            over.append(entry)
+    return over

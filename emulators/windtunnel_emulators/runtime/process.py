@@ -18,6 +18,7 @@ from windtunnel_emulators.runtime import filesystem
 from windtunnel_emulators.runtime.addresses import Addresses
 from windtunnel_emulators.runtime.cgroups import ControlGroups, Hierarchies
 from windtunnel_emulators.runtime.connection import KeeperConnection
+from windtunnel_emulators.runtime.folders import remove_tree
 from windtunnel_emulators.runtime.interface import ImageError, StartError
 from windtunnel_emulators.runtime.memory_watch import MemoryWatch, Watched
 from windtunnel_emulators.runtime.process_container import ProcessContainer
@@ -136,7 +137,7 @@ class ProcessRuntime:
         except BaseException:
             if group is not None:
                 group.remove()
-            await asyncio.to_thread(filesystem.remove_layer, spec.directory)
+            await asyncio.to_thread(remove_tree, spec.directory)
             raise
         self._containers[spec.id] = container
         container.on_end(lambda: self._forget(spec.id))

@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime import filesystem
+from windtunnel_emulators.runtime.folders import remove_tree
 from windtunnel_emulators.runtime.interface import Exit, StartError, Usage
 from windtunnel_emulators.runtime.keeper import processes
 from windtunnel_emulators.runtime.logs import LogWriter
@@ -188,7 +189,7 @@ class ProcessContainer:
         if self._group is not None:
             self._group.remove()
         # Logs stay; what the container wrote elsewhere ends with it.
-        await asyncio.to_thread(filesystem.remove_layer, self._spec.directory)
+        await asyncio.to_thread(remove_tree, self._spec.directory)
         reason = "Completed" if code == 0 else "OOMKilled" if self._over_limit and code == 137 else "Error"
         return Exit(code=code, reason=reason, started=self._started, finished=finished)
 

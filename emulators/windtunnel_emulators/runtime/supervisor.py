@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from windtunnel_emulators.runtime.backoff import Backoff
+from windtunnel_emulators.runtime.folders import forget_runs
 from windtunnel_emulators.runtime.health import Health
 from windtunnel_emulators.runtime.interface import ContainerSpec, ImageError, StartError
 from windtunnel_emulators.runtime.plan import RestartPolicy
@@ -68,8 +69,11 @@ class Supervisor:
             failed, run_s = await self._run_once(image)
             if self._halted:
                 return
-            if not self._again(failed):
+            over = not self._again(failed)
+            if over:
                 self.member.is_over(True)
+            await asyncio.to_thread(forget_runs, self._around.folder / self.member.plan.name, self.member.runs)
+            if over:
                 return
             await self._back_off(self._restart_waits.after(run_s))
 

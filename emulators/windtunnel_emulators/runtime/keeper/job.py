@@ -34,7 +34,7 @@ class Job:
         self.terminal = [n for n in size if isinstance(n, int)] if isinstance(size, list) else None
         plan = message.get("root")
         self._root = plan if isinstance(plan, dict) else None
-        self._group_files = protocol.texts(message.get("groups"))
+        self.group_files = protocol.texts(message.get("groups"))
         self._user_namespace = user_namespace
         self._inside = inside
         """The init of the container whose namespaces to go to."""
@@ -56,7 +56,7 @@ class Job:
 
     def prepare(self) -> None:
         """In the init, before the command is forked: go where it is to run. Raises ``OSError``."""
-        self.groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in self._group_files]
+        self.groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in self.group_files]
         if self._root is not None:
             root.enter_new_root(self._root, user_namespace=self._user_namespace)
         elif self._inside is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -44,6 +45,8 @@ class Keeper:
         self._channel = channel
         self._frames = protocol.Frames()
         self._children: dict[int, Child] = {}
+        self._group_folders: set[str] = set()
+        """Of control groups, which nobody else removes when the emulators have been killed."""
         self._user_namespace = privileges.become_able()
 
     def serve(self) -> None:
@@ -107,6 +110,7 @@ class Keeper:
             raise OSError(f"container {container} does not run")
         inside = home.pid if home is not None and home.contained else None
         job = Job(message, files, inside, user_namespace=self._user_namespace)
+        self._group_folders.update(os.path.dirname(file) for file in job.group_files)
         read, write = os.pipe()
         pid = kernel.fork_into(kernel.CLONE_NEWPID) if job.begins_namespace else os.fork()
         if pid == 0:
@@ -162,6 +166,9 @@ class Keeper:
         processes.wait_for_children(2.0)
         # An init that was itself killed has left its orphans to this process.
         processes.kill_below(os.getpid())
+        for folder in self._group_folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
     def _tell(self, message: Message) -> None:
         try:

@@ -54,6 +54,15 @@ class Tree:
         return found
 
 
+def resident_memory(pid: int) -> int:
+    """Bytes that a process has in memory, what it shares counted in full; 0 when it has ended. Cheap."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def own_memory(pid: int) -> int:
     """Bytes that a process has in memory, what it shares with others counted in part; 0 when it has ended."""
     try:
