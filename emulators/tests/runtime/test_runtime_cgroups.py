@@ -142,3 +142,15 @@ def test_a_sweep_takes_only_groups_of_its_own_prefix(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert ControlGroups(Hierarchies(memory=tmp_path), "windtunnel-a-").sweep() == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "windtunnel-b-one"]
+
+
+def test_a_group_that_the_kernel_holds_on_to_is_removed_with_the_next_start(tmp_path: Path) -> None:
+    groups = ControlGroups(Hierarchies(memory=tmp_path), "windtunnel-a-")
+    first = groups.create("one", cpu=None, memory_bytes=None)
+    process = tmp_path / "windtunnel-a-one" / "process"
+    process.touch()
+    first.remove()
+    assert process.exists()
+    process.unlink()
+    groups.create("two", cpu=None, memory_bytes=None).remove()
+    assert list(tmp_path.iterdir()) == []

@@ -107,11 +107,11 @@ class ControlGroups:
 class ControlGroup:
     """The limits of one container."""
 
-    def __init__(self, folders: dict[str, Path], version: int, staying: set[Path]) -> None:
+    def __init__(self, folders: dict[str, Path], version: int, staying: set[Path] | None = None) -> None:
         """``staying`` gets the folders that ``remove`` could not remove."""
         self._folders = folders
         self._version = version
-        self._staying = staying
+        self._staying = set[Path]() if staying is None else staying
 
     @property
     def joins(self) -> list[str]:
