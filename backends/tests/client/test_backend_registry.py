@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from windtunnel import registry
+from windtunnel.adapters.clients import Clients
+from windtunnel.clouds import Cloud
 from windtunnel.errors import MissingExtra, NotConfigured, NotFound
 from windtunnel.interface import Backend
 
@@ -108,6 +111,20 @@ def test_what_is_no_backend_is_refused_with_the_place(distribution: Path, entry:
     with pytest.raises(NotConfigured, match=message) as refused:
         registry.load("acme")
     assert entry in str(refused.value)
+
+
+def test_missing_sdks_name_the_extra_to_install_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> object:
+        if name == "azure.mgmt.containerinstance":
+            raise ModuleNotFoundError(name)
+        return find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    with pytest.raises(MissingExtra, match=r"'azure\.mgmt\.containerinstance', which is not installed") as missing:
+        Clients(Cloud.azure(), "s")
+    assert "pip install 'windtunnel[azure]'" in (missing.value.way_out or "")
 
 
 def test_a_missing_package_names_the_extra_to_install(distribution: Path) -> None:

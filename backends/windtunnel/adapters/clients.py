@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from importlib import util
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from windtunnel import __version__
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 USER_AGENT = f"windtunnel/{__version__}"
 # Azure sends no Retry-After for container groups: the SDKs would then wait 30 s. Azure ML's client polled every 5 s.
 _POLLING_INTERVAL_S = 5
+_SDKS = (
+    "azure.core",
+    "azure.identity",
+    "azure.mgmt.containerinstance",
+    "azure.mgmt.containerregistry",
+    "azure.mgmt.containerregistrytasks",
+    "azure.mgmt.resource.resources",
+)
 
 
 class _Options(TypedDict):
@@ -34,9 +43,12 @@ class _Options(TypedDict):
 
 
 class Clients:
-    """Raises ``MissingExtra`` when the SDKs are not installed."""
+    """Raises ``MissingExtra`` when an SDK is not installed, before anything is done."""
 
     def __init__(self, cloud: Cloud, subscription: str) -> None:
+        for module in _SDKS:
+            if not _is_installed(module):
+                raise MissingExtra("talking to Azure", "azure", module)
         self.cloud = cloud
         self.subscription = subscription
 
@@ -45,10 +57,8 @@ class Clients:
         """One pool of connections for all clients: one handshake per host."""
         if self.cloud.transport is not None:
             return self.cloud.transport(self.cloud)
-        try:
-            from azure.core.pipeline.transport import RequestsTransport
-        except ModuleNotFoundError as error:
-            raise MissingExtra("talking to Azure", "azure", error.name or "azure-core") from error
+        from azure.core.pipeline.transport import RequestsTransport
+
         transport = RequestsTransport(
             connection_verify=True if self.cloud.ca_file is None else str(self.cloud.ca_file),
             use_env_settings=self.cloud.environment_proxies,
@@ -59,45 +69,34 @@ class Clients:
     @cached_property
     def credential(self) -> TokenCredential:
         """The cloud's credential; what it cannot do shows when a token is asked for."""
-        try:
-            return self.cloud.credential(self.cloud, self.transport)
-        except ModuleNotFoundError as error:
-            raise MissingExtra("logging in to Azure", "azure", error.name or "azure-identity") from error
+        return self.cloud.credential(self.cloud, self.transport)
 
     @cached_property
     def resources(self) -> ResourceManagementClient:
         """Resource groups."""
-        try:
-            from azure.mgmt.resource.resources import ResourceManagementClient as Client
-        except ModuleNotFoundError as error:
-            raise MissingExtra("resource groups", "azure", error.name or "azure-mgmt-resource") from error
+        from azure.mgmt.resource.resources import ResourceManagementClient as Client
+
         return Client(self.credential, self.subscription, **self._options)
 
     @cached_property
     def registries(self) -> ContainerRegistryManagementClient:
         """Container registries."""
-        try:
-            from azure.mgmt.containerregistry import ContainerRegistryManagementClient as Client
-        except ModuleNotFoundError as error:
-            raise MissingExtra("container registries", "azure", error.name or "azure-mgmt-containerregistry") from error
+        from azure.mgmt.containerregistry import ContainerRegistryManagementClient as Client
+
         return Client(self.credential, self.subscription, **self._options)
 
     @cached_property
     def tasks(self) -> ContainerRegistryTasksMgmtClient:
         """Builds inside a registry."""
-        try:
-            from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient as Client
-        except ModuleNotFoundError as error:
-            raise MissingExtra("image builds", "azure", error.name or "azure-mgmt-containerregistrytasks") from error
+        from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient as Client
+
         return Client(self.credential, self.subscription, **self._options)
 
     @cached_property
     def instances(self) -> ContainerInstanceManagementClient:
         """Container groups."""
-        try:
-            from azure.mgmt.containerinstance import ContainerInstanceManagementClient as Client
-        except ModuleNotFoundError as error:
-            raise MissingExtra("container groups", "azure", error.name or "azure-mgmt-containerinstance") from error
+        from azure.mgmt.containerinstance import ContainerInstanceManagementClient as Client
+
         return Client(self.credential, self.subscription, **self._options)
 
     @cached_property
@@ -128,3 +127,11 @@ class Clients:
         """Close the connections."""
         if "transport" in self.__dict__:
             self.transport.close()
+
+
+def _is_installed(module: str) -> bool:
+    """Without importing it, though the packages around it are."""
+    try:
+        return util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
