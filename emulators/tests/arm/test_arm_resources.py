@@ -73,6 +73,7 @@ async def test_a_location_must_be_one_of_the_types(door: Door, location: object,
     before = door.everything()
     answer = await door.call("PUT", f"{THINGS}/t", {"location": location})
     assert (answer.status, answer.code) == (status, code)
+    assert answer.headers["x-ms-failure-cause"] == "gateway"
     if code.startswith("LocationNot"):
         assert "'westus2,eastus'" in answer.body["error"]["message"]
     assert door.everything() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -11,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.asyncio.client import connect
 
-from windtunnel_emulators.asgi import respond
+from windtunnel_emulators.asgi import chunks, respond
 from windtunnel_emulators.server import Listeners, PortTaken
 from windtunnel_emulators.store import Store
 from windtunnel_emulators.tls import CertificateAuthority
@@ -121,6 +123,56 @@ async def test_ports_are_of_this_machine_alone(listeners: Listeners) -> None:
     port = await listeners.open("a", scheme, tls=False)
     with socket.socket() as other:
         other.bind(("127.0.0.2", port))  # free, since only 127.0.0.1 was taken
+
+
+async def test_an_application_may_drop_the_client(listeners: Listeners) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["abort"]()
+        await respond(send, 503)
+
+    port = await listeners.open("a", app, tls=False)
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        answer = await get(port)
+    assert answer == b""
+
+
+async def test_websockets_are_served_over_tls(listeners: Listeners, authority: CertificateAuthority) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": f"{scope['path']} {message['text']}"})
+
+    port = await listeners.open("a", echo)
+    tls = ssl.create_default_context(cafile=str(authority.ca_file))
+    async with connect(f"wss://localhost:{port}/x", ssl=tls) as client:
+        await client.send("one")
+        assert await asyncio.wait_for(client.recv(), LIMIT_S) == "/x one"
+
+
+async def test_a_body_is_read_no_faster_than_it_is_used(listeners: Listeners) -> None:
+    gate, largest = asyncio.Event(), 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal largest
+        await gate.wait()
+        async for piece in chunks(receive):
+            largest = max(largest, len(piece))
+        await respond(send, 200, b"done")
+
+    port = await listeners.open("a", app, tls=False)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    size = 20_000_000
+    writer.write(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % size + b"x" * size)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.drain(), 0.2)  # the server does not take it all
+    gate.set()
+    assert (await asyncio.wait_for(reader.read(), LIMIT_S)).endswith(b"done")
+    assert largest < 1_000_000
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_the_end_does_not_wait_for_clients(authority: CertificateAuthority) -> None:

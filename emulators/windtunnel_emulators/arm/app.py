@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.arm import calls, checks, longrunning, requests
 from windtunnel_emulators.arm.catalogue import action, match
 from windtunnel_emulators.arm.endpoints import Endpoints
-from windtunnel_emulators.arm.errors import ArmError
+from windtunnel_emulators.arm.errors import ArmError, by_gateway
 from windtunnel_emulators.arm.ids import ResourceId
 from windtunnel_emulators.arm.journal import GROUP_TYPE
 from windtunnel_emulators.arm.paths import parse
@@ -42,7 +42,6 @@ _OF_PROVIDERS = frozenset(("register", "unregister", "resourcetypes", "providerp
 _WITH_BODY = frozenset(("PUT", "PATCH", "POST"))
 _REMEMBERED = 2048
 _REMEMBERED_LENGTH = 512  # bytes of path and query; longer ones are worked out each time, so that memory stays small
-_GATEWAY = {"x-ms-failure-cause": "gateway"}
 _log = logging.getLogger(__name__)
 
 
@@ -246,9 +245,7 @@ def _nowhere(address: Address, version: str, catalogue: Catalogue) -> ArmError:
         last = len(address.lowered) - 1 - address.lowered[::-1].index("providers")
         namespace = address.segments[last + 1] if last + 1 < len(address.segments) else ""
         if namespace and catalogue.find(namespace) is None:
-            return ArmError(
-                404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.", headers=_GATEWAY
-            )
+            return by_gateway(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
         if namespace:
             return calls.type_not_found(namespace, version)
-    return ArmError(404, "NotFound", f"There is nothing at '/{'/'.join(address.segments)}'.", headers=_GATEWAY)
+    return by_gateway(404, "NotFound", f"There is nothing at '/{'/'.join(address.segments)}'.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm import checks, longrunning
 from windtunnel_emulators.arm.catalogue import action
-from windtunnel_emulators.arm.errors import ArmError, resource_group_not_found, resource_not_found
+from windtunnel_emulators.arm.errors import ArmError, by_gateway, resource_group_not_found, resource_not_found
 from windtunnel_emulators.arm.journal import Removed
 from windtunnel_emulators.arm.operations import another_operation
 from windtunnel_emulators.arm.provider import View
@@ -88,7 +88,7 @@ def _put(kernel: Kernel, call: Call, kind: Kind) -> Answer:
     kernel.registrations.check(kind.provider.namespace)
     group = _group(kernel, call)
     if group.deleting:
-        raise ArmError(
+        raise by_gateway(
             409,
             "ResourceGroupBeingDeleted",
             f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
@@ -311,7 +311,7 @@ def _not_found(id: ResourceId) -> ArmError:
 
 
 def _parent_not_found(parent: ResourceId) -> ArmError:
-    return ArmError(
+    return by_gateway(
         404,
         "ParentResourceNotFound",
         f"Failed to perform the operation because the parent resource '{parent.type_and_name}' could not be found.",
@@ -320,12 +320,12 @@ def _parent_not_found(parent: ResourceId) -> ArmError:
 
 def method_not_allowed(method: str) -> ArmError:
     """405, for a verb that a resource does not know."""
-    return ArmError(405, "MethodNotAllowed", f"The requested resource does not support http method '{method}'.")
+    return by_gateway(405, "MethodNotAllowed", f"The requested resource does not support http method '{method}'.")
 
 
 def type_not_found(namespace: str, version: str) -> ArmError:
     """404, for a type that the namespace has not."""
-    return ArmError(
+    return by_gateway(
         404,
         "InvalidResourceType",
         f"The resource type could not be found in the namespace '{namespace}' for api version '{version}'.",

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from windtunnel_emulators.arm.errors import ArmError, invalid_request_content
+from windtunnel_emulators.arm.errors import by_gateway
 from windtunnel_emulators.arm.locations import region, regions
 from windtunnel_emulators.arm.paths import plain_location
 from windtunnel_emulators.jsontypes import as_object
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from windtunnel_emulators.arm.catalogue import Kind
+    from windtunnel_emulators.arm.errors import ArmError
     from windtunnel_emulators.arm.provider import Resource
     from windtunnel_emulators.jsontypes import Json, JsonObject
 
@@ -37,7 +38,7 @@ def api_version_of(query: Mapping[str, str]) -> str:
     """The version that a request names. Raises 400 when it names none."""
     version = query.get("api-version", "")
     if not version:
-        raise ArmError(
+        raise by_gateway(
             400,
             "MissingApiVersionParameter",
             "The api-version query parameter (?api-version=) is required for all requests.",
@@ -54,7 +55,7 @@ def core_version(version: str, supported: Iterable[str]) -> None:
     """Raises 400 for a version that Microsoft.Resources has not published."""
     versions = list(supported)
     if version.lower() not in versions:
-        raise ArmError(
+        raise by_gateway(
             400,
             "InvalidApiVersionParameter",
             f"The api-version '{version}' is invalid. The supported versions are '{','.join(reversed(versions))}'.",
@@ -66,7 +67,7 @@ def provider_version(kind: Kind, version: str, location: str | None) -> None:
     if version.lower() not in kind.versions:
         place = f"location '{location}' and " if location else ""
         supported = ", ".join(reversed(kind.type.api_versions))
-        raise ArmError(
+        raise by_gateway(
             400,
             "NoRegisteredProviderFound",
             f"No registered resource provider found for {place}API version '{version}' for type"
@@ -81,16 +82,16 @@ def subscription(asked: str, known: str) -> None:
     try:
         UUID(asked)
     except ValueError:
-        raise ArmError(
+        raise by_gateway(
             400, "InvalidSubscriptionId", f"The provided subscription identifier '{asked}' is malformed or invalid."
         ) from None
-    raise ArmError(404, "SubscriptionNotFound", f"The subscription '{asked}' could not be found.")
+    raise by_gateway(404, "SubscriptionNotFound", f"The subscription '{asked}' could not be found.")
 
 
 def resource_name(name: str) -> None:
     """Raises 400 for a name that no resource of any type may have."""
     if len(name) > _LONGEST_NAME or name[-1:] in (".", " ", "") or _NOT_IN_NAMES.search(name):
-        raise ArmError(
+        raise by_gateway(
             400,
             "InvalidResourceName",
             f"Resource name '{name[:_LONGEST_NAME]}' is invalid. A name has at most {_LONGEST_NAME} characters, none of"
@@ -101,7 +102,7 @@ def resource_name(name: str) -> None:
 def group_name(name: str) -> None:
     """Raises 400 for a name that no resource group may have."""
     if len(name) > _LONGEST_GROUP:
-        raise ArmError(
+        raise by_gateway(
             400,
             "InvalidResourceGroup",
             f"The provided resource group name '{name[:_LONGEST_NAME]}' has a length of '{len(name)}' which exceeds the"
@@ -109,14 +110,14 @@ def group_name(name: str) -> None:
         )
     wrong = sorted(set(_NOT_IN_GROUPS.findall(name)))
     if wrong:
-        raise ArmError(
+        raise by_gateway(
             400,
             "InvalidResourceGroup",
             f"The provided resource group name '{name}' has these invalid characters: '{''.join(wrong)}'. The name can"
             " only be a letter, digit, '-', '.', '(', ')' or '_'.",
         )
     if name.endswith("."):
-        raise ArmError(
+        raise by_gateway(
             400, "InvalidResourceGroup", f"The provided resource group name '{name}' must not end with a period."
         )
 
@@ -124,7 +125,7 @@ def group_name(name: str) -> None:
 def object_body(body: Json, what: str) -> JsonObject:
     """The body as an object. Raises 400 when it is something else, or nothing."""
     if not isinstance(body, dict):
-        raise invalid_request_content(
+        raise _wrong(
             f"The request content was invalid and could not be deserialized: the body of {what} must be a JSON object."
         )
     return body
@@ -136,7 +137,7 @@ def tags(body: JsonObject) -> dict[str, str] | None:
     if given is None:
         return None
     if not isinstance(given, dict):
-        raise invalid_request_content("The request content was invalid: 'tags' must be an object.", target="tags")
+        raise _wrong("The request content was invalid: 'tags' must be an object.", target="tags")
     found: dict[str, str] = {}
     for name, value in given.items():
         if isinstance(value, bool):
@@ -146,7 +147,7 @@ def tags(body: JsonObject) -> dict[str, str] | None:
         if value is None:
             value = ""
         if not isinstance(value, str):
-            raise invalid_request_content(
+            raise _wrong(
                 f"The request content was invalid: the value of tag '{name}' must be a string.", target=f"tags.{name}"
             )
         found[name] = value
@@ -157,7 +158,7 @@ def tags(body: JsonObject) -> dict[str, str] | None:
 def check_tags(found: Mapping[str, str]) -> None:
     """Raises 400 for too many tags, and for names and values that are too long or have characters Azure refuses."""
     if len(found) > MOST_TAGS:
-        raise ArmError(
+        raise by_gateway(
             400,
             "InvalidTags",
             f"The tags are invalid: {len(found)} tags are specified. The maximum number of tags is {MOST_TAGS}.",
@@ -165,14 +166,14 @@ def check_tags(found: Mapping[str, str]) -> None:
     folded: dict[str, str] = {}
     for name, value in found.items():
         if not name.strip() or len(name) > _LONGEST_TAG_NAME or _NOT_IN_TAG_NAMES.search(name):
-            raise ArmError(
+            raise by_gateway(
                 400,
                 "InvalidTagNameCharacters" if name.strip() and len(name) <= _LONGEST_TAG_NAME else "InvalidTagName",
                 f"The tag name '{name[:_LONGEST_TAG_NAME]}' is invalid. A tag name has 1 to {_LONGEST_TAG_NAME}"
                 " characters, none of <>%&\\?/.",
             )
         if len(value) > _LONGEST_TAG_VALUE:
-            raise ArmError(
+            raise by_gateway(
                 400,
                 "InvalidTagValueLength",
                 f"The value of tag '{name}' has {len(value)} characters. The maximum length of a tag value is"
@@ -180,7 +181,7 @@ def check_tags(found: Mapping[str, str]) -> None:
             )
         twin = folded.setdefault(name.lower(), name)
         if twin != name:
-            raise ArmError(
+            raise by_gateway(
                 400, "InvalidTags", f"The tags are invalid: '{twin}' and '{name}' differ only in the case of letters."
             )
 
@@ -202,15 +203,13 @@ def group_location(body: JsonObject, existing: str | None) -> str:
 def _location(body: JsonObject, existing: str | None, allowed: list[str], type_: str, resource: Resource | None) -> str:
     given = body.get("location")
     if given is not None and not isinstance(given, str):
-        raise invalid_request_content(
-            "The request content was invalid: 'location' must be a string.", target="location"
-        )
+        raise _wrong("The request content was invalid: 'location' must be a string.", target="location")
     if not given or not given.strip():
-        raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+        raise by_gateway(400, "LocationRequired", "The location property is required for this definition.")
     plain = plain_location(given)
     if plain not in allowed:
         known = region(given)
-        raise ArmError(
+        raise by_gateway(
             400,
             "LocationNotAvailableForResourceType",
             f"The provided location '{known.name if known else given}' is not available for resource type '{type_}'."
@@ -218,13 +217,13 @@ def _location(body: JsonObject, existing: str | None, allowed: list[str], type_:
         )
     if existing is not None and plain_location(existing) != plain:
         if resource is None:
-            raise ArmError(
+            raise by_gateway(
                 409,
                 "InvalidResourceGroupLocation",
                 f"Invalid resource group location '{plain}'. The Resource group already exists in location"
                 f" '{existing}'.",
             )
-        raise ArmError(
+        raise by_gateway(
             409,
             "InvalidResourceLocation",
             f"The resource '{resource.id.name}' already exists in location '{existing}' in resource group"
@@ -238,9 +237,7 @@ def properties_of(body: JsonObject) -> JsonObject:
     """The ``properties`` of a body. Raises 400 when they are no object."""
     given = body.get("properties")
     if given is not None and not isinstance(given, dict):
-        raise invalid_request_content(
-            "The request content was invalid: 'properties' must be an object.", target="properties"
-        )
+        raise _wrong("The request content was invalid: 'properties' must be an object.", target="properties")
     return as_object(given)
 
 
@@ -248,5 +245,9 @@ def optional_text(body: JsonObject, name: str) -> str | None:
     """A string of the body, None when it has none. Raises 400 when it is something else."""
     given = body.get(name)
     if given is not None and not isinstance(given, str):
-        raise invalid_request_content(f"The request content was invalid: '{name}' must be a string.", target=name)
+        raise _wrong(f"The request content was invalid: '{name}' must be a string.", target=name)
     return given
+
+
+def _wrong(message: str, *, target: str | None = None) -> ArmError:
+    return by_gateway(400, "InvalidRequestContent", message, target=target)

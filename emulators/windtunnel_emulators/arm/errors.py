@@ -50,25 +50,24 @@ class ArmError(Exception):
         return {"error": error}
 
 
+def by_gateway(status: int, code: str, message: str, *, target: str | None = None) -> ArmError:
+    """A refusal of ARM itself, before or instead of a provider; the answer says so."""
+    return ArmError(status, code, message, target=target, headers={"x-ms-failure-cause": "gateway"})
+
+
 def resource_not_found(type_and_name: str, group: str) -> ArmError:
     """404, for a resource that is not there. ``type_and_name`` as in ``Microsoft.X/things/name``."""
-    return ArmError(
+    return by_gateway(
         404,
         "ResourceNotFound",
         f"The Resource '{type_and_name}' under resource group '{group}' was not found."
         " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
-        headers={"x-ms-failure-cause": "gateway"},
     )
 
 
 def resource_group_not_found(group: str) -> ArmError:
     """404, for anything in a resource group that is not there."""
-    return ArmError(
-        404,
-        "ResourceGroupNotFound",
-        f"Resource group '{group}' could not be found.",
-        headers={"x-ms-failure-cause": "gateway"},
-    )
+    return by_gateway(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
 
 
 def invalid_request_content(message: str, *, target: str | None = None) -> ArmError:

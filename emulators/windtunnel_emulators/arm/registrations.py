@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.arm.errors import ArmError
+from windtunnel_emulators.arm.errors import by_gateway
 
 if TYPE_CHECKING:
     from windtunnel_emulators.store import Store
@@ -31,7 +31,7 @@ class Registrations:
         """Refuse to create anything of a provider from now on. Raises 409 while there is something of it."""
         prefix = f"{namespace.lower()}/"
         if self._store.row("SELECT 1 FROM resources WHERE substr(type, 1, ?) = ?", (len(prefix), prefix)):
-            raise ArmError(
+            raise by_gateway(
                 409,
                 "Conflict",
                 f"The resource provider '{namespace}' cannot be unregistered while the subscription has resources of"
@@ -43,7 +43,7 @@ class Registrations:
         """Raises 409 for a provider that the subscription does not use."""
         if not self.registered(namespace):
             # Clients take the last word in quotes for the namespace to register.
-            raise ArmError(
+            raise by_gateway(
                 409,
                 "MissingSubscriptionRegistration",
                 "The subscription is not registered to use namespace"

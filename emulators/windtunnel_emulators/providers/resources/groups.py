@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm import calls, checks, longrunning
-from windtunnel_emulators.arm.errors import ArmError, not_implemented, resource_group_not_found
+from windtunnel_emulators.arm.errors import by_gateway, not_implemented, resource_group_not_found
 from windtunnel_emulators.arm.groups import Group
 from windtunnel_emulators.arm.journal import GROUP_TYPE
 from windtunnel_emulators.arm.responses import Answer
@@ -111,7 +111,7 @@ def export(kernel: Kernel, call: Call) -> Answer:
 
 def _refuse_deleting(group: Group | None) -> None:
     if group is not None and group.deleting:
-        raise ArmError(
+        raise by_gateway(
             409,
             "ResourceGroupBeingDeleted",
             f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
