@@ -113,6 +113,7 @@ class ProcessRuntime:
         await self._watch.close()
         await self._keeper.close()
         await asyncio.to_thread(self._records.sweep)
+        await asyncio.to_thread(self._control_groups().sweep)
 
     async def pull(self, reference: str, credentials: tuple[Credentials, ...] = ()) -> Image:
         for source in self._sources:
