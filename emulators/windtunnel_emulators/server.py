@@ -31,6 +31,8 @@ ADDRESS = "127.0.0.1"
 _COMPONENT = "server"
 _MIGRATIONS = ("CREATE TABLE ports (name TEXT PRIMARY KEY, port INTEGER NOT NULL) WITHOUT ROWID",)
 _KEEP_ALIVE_S = 75  # longer than the pools of requests and httpx keep a connection, so that theirs ends first
+_HEAD_S = 60  # from the first byte of a request, or from the connection, to the end of its head
+_LONGEST_HEAD = 64 * 1024
 _GRACE_S = 1.0
 _BACKLOG = 1024
 _log = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ class Listeners:
         self._open[name] = listener
         self._remember(name, listener.port)
         if self._clock is None:
-            self._clock = asyncio.get_running_loop().create_task(self._dates(), name="dates of answers")
+            self._clock = asyncio.get_running_loop().create_task(self._keep(), name="dates, slow clients")
         return listener.port
 
     async def close(self, name: str, *, forget: bool = False) -> None:
@@ -117,11 +119,14 @@ class Listeners:
         if self.remembered(name) != port:
             self._store.execute("INSERT OR REPLACE INTO ports VALUES (?, ?)", (name, port))
 
-    async def _dates(self) -> None:
+    async def _keep(self) -> None:
+        """Once a second: the date of answers, and an end to clients that do not come to the point."""
+        loop = asyncio.get_running_loop()
         while True:
-            date = [(b"date", formatdate(usegmt=True).encode())]
+            date, oldest = [(b"date", formatdate(usegmt=True).encode())], loop.time() - _HEAD_S
             for listener in self._open.values():
                 listener.state.default_headers = date
+                listener.drop_slow(oldest)
             await asyncio.sleep(1)
 
 
@@ -135,11 +140,51 @@ class _WebSocket(asyncio.Protocol):
 
 
 class _Connection(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which tells applications how to drop the client: ``scope["state"]["abort"]``."""
+    """Uvicorn's HTTP protocol, which tells applications how to drop the client: ``scope["state"]["abort"]``.
+
+    What a client can make it hold is bounded: heads by ``_LONGEST_HEAD``, requests that did not wait for their
+    predecessor's answer by what one read brings.
+    """
+
+    def __init__(self, config: Config, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(config, state, {}, loop)
+        self.head_since: float | None = loop.time()
+        """When the head began that is on its way, or the connection; None while there is none."""
+        self._head_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self.app_state = {"abort": transport.abort}
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.head_since is not None:
+            self._head_size += len(data)
+            if self._head_size > _LONGEST_HEAD and not self.transport.is_closing():
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self.head_since, self._head_size = None, 0
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+
+    def _refuse_head(self) -> None:
+        if not self.cycle or self.cycle.response_complete:
+            body = b"The head of the request is longer than %d bytes." % _LONGEST_HEAD
+            head = (
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+                b"content-length: %d\r\n\r\n"
+            )
+            self.transport.write(head % len(body) + body)
+        self.transport.close()
 
 
 class _Listener:
@@ -169,9 +214,15 @@ class _Listener:
         loop = asyncio.get_running_loop()
 
         def connection() -> asyncio.Protocol:
-            return _Connection(self._config, self.state, {}, loop)
+            return _Connection(self._config, self.state, loop)
 
         self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
+
+    def drop_slow(self, oldest: float) -> None:
+        """Close connections whose head began before ``oldest`` and is not whole yet."""
+        for connection in list(self.state.connections):
+            if isinstance(connection, _Connection) and (connection.head_since or oldest) < oldest:
+                connection.transport.close()
 
     async def stop(self) -> None:
         """Idle connections are closed at once; answers on their way get a second."""
