@@ -131,6 +131,21 @@ async def test_an_image_that_brings_all_it_needs_runs_alone(
     assert shown.splitlines()[0] == "alone"
     assert "/usr/share" not in shown
     assert "ls: not found" in shown
+    spec = ContainerSpec(
+        id="d",
+        owner="o",
+        image=image,
+        command=("sh", "-c", "while :; do :; done"),
+        address="127.0.0.1",
+        log=tmp_path / "log-d",
+        directory=tmp_path / "d",
+    )
+    container = await runtime.start(spec)
+    session = await container.execute(("sh", "-c", "echo on $0; exit 6"), terminal=(24, 80))
+    assert b"".join([chunk async for chunk in session.output()]) == b"on sh\r\n"
+    assert await session.wait() == 6
+    await session.close()
+    await container.stop(0)
     with pytest.raises(StartError, match="'python': executable file not found"):
         await output(runtime, image, tmp_path, "python")
 

@@ -1,14 +1,18 @@
 """The first process of a container or of a command executed in one: it forks the command, reaps, and ends as it ended.
 
 Whatever descends from it ends with it: in a process namespace the kernel sees to that, elsewhere this process adopts
-every orphan and kills what is left.
+every orphan and kills what is left. Once it is in a root of its own, no module can be imported any more: all that is
+needed is imported here.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
+import termios
+import warnings
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime.keeper import kernel, processes, root
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 KILL_ALL = signal.SIGRTMIN + 3 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Sent to an init to have all its processes killed."""
 CANNOT_START = 127
+# ``os.execvpe`` imports it when it is called.
+_IMPORTED_BEFOREHAND = (warnings,)
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
@@ -34,6 +40,8 @@ def run(job: Job, report: int) -> None:
         code = _supervise(job, report)
     except OSError as problem:
         _say(report, problem.strerror or str(problem))
+    except Exception as problem:
+        _say(report, f"the keeper failed: {problem!r}")
     finally:
         os._exit(code)
 
@@ -49,6 +57,8 @@ def _supervise(job: Job, report: int) -> int:
             _execute(job, ours)
         except OSError as problem:
             _say(report, _why(job, problem))
+        except Exception as problem:
+            _say(report, f"the keeper failed: {problem!r}")
         finally:
             os._exit(CANNOT_START)
     os.close(report)
@@ -94,9 +104,6 @@ def _execute(job: Job, blocked: set[signal.Signals | int]) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     if job.terminal is not None:
-        import fcntl
-        import termios
-
         fcntl.ioctl(job.files[0], termios.TIOCSCTTY, 0)
     # Copies first, as a file may have the number that another is to get. Python's dup2 makes them inheritable.
     for target, file in enumerate([os.dup(file) for file in job.files]):

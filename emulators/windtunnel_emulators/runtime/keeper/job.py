@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import struct
+import termios
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime.keeper import kernel, protocol, root
@@ -78,10 +81,6 @@ class Job:
 
     def _open_terminal(self, size: list[int]) -> None:
         """A terminal of the container's own; its master goes to the emulators."""
-        import fcntl
-        import struct
-        import termios
-
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         with socket.socket(fileno=self.files[0]) as channel:
