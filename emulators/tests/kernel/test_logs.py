@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from windtunnel_emulators import logs
 from windtunnel_emulators.logs import configure, log_request
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ LOGGER = "windtunnel_emulators.test_logs"
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give logging back as it was."""
+    monkeypatch.setattr(logs, "_configured", None)
     names = ("", "windtunnel_emulators")
     before = {name: (list(logging.getLogger(name).handlers), logging.getLogger(name).level) for name in names}
     yield
@@ -78,13 +80,14 @@ async def test_lines_are_gathered_and_come_in_their_order() -> None:
     request("/1")
     request("/2")
     assert stream.getvalue() == ""
-    assert [line.split()[4] for line in tail.lines(10)] == ["/1", "/2"]
     logging.getLogger(LOGGER).error("now")
     request("/3")
     assert [line.rpartition(": ")[2][:6] for line in stream.getvalue().splitlines()] == ["GET /1", "GET /2", "now"]
     stream.written.clear()
     await asyncio.wait_for(stream.written.wait(), 5)  # a fifth of a second is all it waits
     assert "GET /3" in stream.getvalue()
+    request("/4")
+    assert [line.split()[4] for line in tail.lines(2)] == ["/3", "/4"]
 
 
 class _Told(io.StringIO):
@@ -97,6 +100,12 @@ class _Told(io.StringIO):
     def write(self, text: str) -> int:
         self.written.set()
         return super().write(text)
+
+
+def test_without_a_configuration_requests_are_logged_as_anything_else(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        request()
+    assert caplog.messages == ["GET /p 200 in 12.3 ms request id-1"]
 
 
 def test_the_tail_is_bounded() -> None:
