@@ -38,19 +38,24 @@ Request: TypeAlias = "tuple[float, str, str, int, float, str]"
 
 def configure(*, json: bool, level: str, stream: TextIO | None = None) -> LogTail:
     """Set up logging for this process, once, before anything is logged; returns the last lines, for others to read."""
-    lines = _Lines(stream or sys.stderr, _JsonForm() if json else _TextForm())
+
+    def made() -> _Lines:
+        # Here and not before: what exists when logging is configured is not written out at the end of the process.
+        global _configured
+        _configured = _Lines(stream or sys.stderr, _JsonForm() if json else _TextForm())
+        return _configured
+
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "handlers": {"lines": {"()": lambda: lines}},
+            "handlers": {"lines": {"()": made}},
             "root": {"handlers": ["lines"], "level": "WARNING"},
             "loggers": {"windtunnel_emulators": {"level": level.upper()}},
         }
     )
-    global _configured
-    _configured = lines
-    return lines
+    assert _configured is not None
+    return _configured
 
 
 def log_request(scope: Scope, status: int, seconds: float, request_id: str = "-") -> None:
