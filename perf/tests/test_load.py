@@ -25,9 +25,13 @@ REQUEST = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 async def serving(answer: Answer) -> AsyncGenerator[Where]:
     """A server that answers the n-th request with ``answer(n)``; None closes the connection."""
     count = 0
+    handlers: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 await reader.readexactly(2)
@@ -36,14 +40,21 @@ async def serving(answer: Answer) -> AsyncGenerator[Where]:
                 if content is None:
                     break
                 writer.write(content)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            handlers.discard(task)
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
+    try:
         yield Where(host="127.0.0.1", port=server.sockets[0].getsockname()[1], request=REQUEST)
+    finally:
+        server.close()
+        # Since Python 3.12 this waits for the handlers, of which some are made never to end.
+        for task in list(handlers):
+            task.cancel()
+        await server.wait_closed()
 
 
 async def at_once(_: int) -> bytes:
