@@ -24,7 +24,7 @@ from windtunnel_perf.emulators import Emulators, running
 from windtunnel_perf.machine import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from windtunnel_perf.fixture import Benchmark
@@ -89,7 +89,7 @@ def _put(client: object, emulators: Emulators, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _bare(folder: Path, prefix: list[str], flavour: str) -> Iterator[tuple[int, ssl.SSLContext]]:
+def _bare(folder: Path, prefix: list[str], flavour: str) -> Generator[tuple[int, ssl.SSLContext]]:
     """The yardstick, with a certificate of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from windtunnel_perf.fixture import Benchmark
 
@@ -30,7 +30,7 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _emulators(state: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _emulators(state: Path) -> Generator[subprocess.Popen[bytes]]:
     ready = state.with_suffix(".ready")
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "windtunnel_emulators", "--port", "0"]
@@ -44,7 +44,7 @@ def _emulators(state: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _moto() -> Iterator[subprocess.Popen[bytes]]:
+def _moto() -> Generator[subprocess.Popen[bytes]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -18,7 +18,7 @@ from windtunnel.session import wait_until_healthy
 from windtunnel.spec import Script, Spec, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from windtunnel.interface import Backend, Deployment, Progress, ServiceState
 
@@ -100,7 +100,7 @@ class Place:
         script: Path | None = None,
         tags: Mapping[str, str] | None = None,
         auth_enabled: bool = False,
-    ) -> Iterator[Service]:
+    ) -> Generator[Service]:
         """A healthy service, for the length of a ``with`` block."""
         deployment = self.deploy(model, script=script, tags=tags, auth_enabled=auth_enabled)
         try:
@@ -136,7 +136,7 @@ class Service:
 
     @classmethod
     @contextlib.contextmanager
-    def reach(cls, place: Place, deployment: Deployment) -> Iterator[Self]:
+    def reach(cls, place: Place, deployment: Deployment) -> Generator[Self]:
         """Connect to its scoring URI."""
         uri = place.backend.endpoint(place.target, deployment.name).scoring_uri
         with httpx.Client(base_url=uri.removesuffix("/score"), timeout=60.0) as client:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
 LIMIT_S = 30.0
@@ -42,7 +42,7 @@ class Emulators:
 
 
 @contextlib.contextmanager
-def running(state: Path, *options: str, prefix: Sequence[str] = ()) -> Iterator[Emulators]:
+def running(state: Path, *options: str, prefix: Sequence[str] = ()) -> Generator[Emulators]:
     """Raises ``RuntimeError`` with the end of their log when they do not come up. ``prefix`` as in ``taskset -c 0``."""
     ready, log = state.with_suffix(".ready"), state.with_suffix(".log")
     ready.unlink(missing_ok=True)

@@ -14,10 +14,12 @@ from windtunnel_emulators.registry.callers import AzureCallers
 from windtunnel_emulators.registry.inventory import Inventory
 from windtunnel_emulators.registry.registries import TYPE, Registries
 from windtunnel_emulators.registry.uploads import Uploads
+from windtunnel_emulators.runtime.builder import ImageBuilder
 
 from .blob_endpoint import WORD, BlobEndpoint
 from .builds import run_build
 from .contexts import Contexts
+from .engine_builds import build_with_engine
 from .logs import RUN_TYPE, RunLogs
 from .retention import retain
 from .running import Runner
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 _EVERY_S = 3600.0
 _CONTEXT_LIFETIME_S = 24 * 3600.0
+_BUILDER = "registry tasks"
+"""Who pushes what an engine has built."""
 _log = logging.getLogger(__name__)
 
 
@@ -131,6 +135,17 @@ class RegistryService:
         work: Path,
     ) -> str:
         """Build an image and put it into a registry; returns its digest. Raises ``RunFailed``."""
+        builder, found = self.world.runtime, self.registries.get(registry)
+        if isinstance(builder, ImageBuilder) and found is not None:
+            return await build_with_engine(
+                builder,
+                context=context,
+                plan=plan,
+                images=images,
+                server=found.login_server,
+                token=self.access.issue_refresh(found, _BUILDER),
+                log=log,
+            )
         return await run_build(
             world=self.world,
             context=context,
