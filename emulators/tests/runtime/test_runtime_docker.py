@@ -287,6 +287,7 @@ async def test_any_dockerfile_is_built(engine: Engine, machine: Machine, name: s
         dockerfile="Dockerfile",
         arguments={"WHO": "you"},
         target="wanted",
+        cache=False,
         log=log.append,
     )
     await asyncio.sleep(0)
@@ -297,6 +298,7 @@ async def test_any_dockerfile_is_built(engine: Engine, machine: Machine, name: s
     container = await machine.start(image=await machine.runtime.pull(f"{tag}:1"))
     await container.wait()
     assert read_log(container.spec.log) == "hello you\n"
+    engine.call_here(lambda api: api.remove_image(f"{tag}:1", noprune=True))
     with pytest.raises(BuildFailed, match="connection refused"):
         await builder.push_image(
             image, "localhost:1/built:1", Credentials(server="localhost:1", username="u", password="p"), log.append
@@ -311,6 +313,7 @@ async def test_a_build_that_fails_says_so(machine: Machine) -> None:
             dockerfile="Dockerfile",
             arguments={},
             target=None,
+            cache=True,
             log=log.append,
         )
     await asyncio.sleep(0)

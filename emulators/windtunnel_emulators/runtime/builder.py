@@ -28,10 +28,14 @@ class ImageBuilder(Protocol):
         dockerfile: str,
         arguments: Mapping[str, str],
         target: str | None,
+        cache: bool,
         log: Callable[[str], None],
     ) -> str:
         """Build a context (tar, plain or gzip) and return the image's id; ``log`` gets a line at a time, on the event
-        loop. Raises ``BuildFailed``. Cancelling ends the build."""
+        loop. Raises ``BuildFailed``. Cancelling ends the build.
+
+        ``cache`` says that steps of earlier builds may be used.
+        """
         ...
 
     async def push_image(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:

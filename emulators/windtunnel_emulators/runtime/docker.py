@@ -112,9 +112,10 @@ class DockerRuntime:
         dockerfile: str,
         arguments: Mapping[str, str],
         target: str | None,
+        cache: bool,
         log: Callable[[str], None],
     ) -> str:
-        return await self._builds.build(context, dockerfile, arguments, target, log)
+        return await self._builds.build(context, dockerfile, arguments, target, log, cache=cache)
 
     async def push_image(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:
         return await self._builds.push(image, reference, credentials, log)

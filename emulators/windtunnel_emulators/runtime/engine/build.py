@@ -36,6 +36,8 @@ class EngineBuilds:
         arguments: Mapping[str, str],
         target: str | None,
         log: Callable[[str], None],
+        *,
+        cache: bool,
     ) -> str:
         def work(api: DockerApi, say: Callable[[str], None], stop: threading.Event) -> str:
             found = error = ""
@@ -49,14 +51,15 @@ class EngineBuilds:
                     dockerfile=dockerfile,
                     buildargs=dict(arguments),
                     target=target,
-                    labels={},
+                    nocache=not cache,
                     rm=True,
                     forcerm=True,
                     decode=True,
                 )
                 for line in _until(lines, stop):
                     for text in as_str(line.get("stream")).splitlines():
-                        say(text)
+                        if text.strip():
+                            say(text)
                     if "status" in line:
                         say(_progress(line))
                     found = as_str(as_object(line.get("aux")).get("ID")) or found
@@ -82,6 +85,8 @@ class EngineBuilds:
                     say(_progress(line))
                 digest = as_str(as_object(line.get("aux")).get("Digest")) or digest
                 error = _error(line, say) or error
+            # Only the name goes, so that the user's own list of images stays short; the layers stay as a cache.
+            api.remove_image(reference, noprune=True)
             if error:
                 raise BuildFailed(error)
             return digest

@@ -45,6 +45,7 @@ class DockerApi(Protocol):
         self, repository: str, tag: str | None, *, stream: bool, decode: bool, auth_config: Mapping[str, str] | None
     ) -> Iterator[JsonObject]: ...
     def tag(self, image: str, repository: str, tag: str | None) -> bool: ...
+    def remove_image(self, image: str, *, noprune: bool) -> object: ...
     def build(
         self,
         *,
@@ -54,7 +55,7 @@ class DockerApi(Protocol):
         dockerfile: str,
         buildargs: Mapping[str, str],
         target: str | None,
-        labels: Mapping[str, str],
+        nocache: bool,
         rm: bool,
         forcerm: bool,
         decode: bool,
