@@ -298,11 +298,12 @@ async def test_any_dockerfile_is_built(engine: Engine, machine: Machine, name: s
     container = await machine.start(image=await machine.runtime.pull(f"{tag}:1"))
     await container.wait()
     assert read_log(container.spec.log) == "hello you\n"
-    engine.call_here(lambda api: api.remove_image(f"{tag}:1", noprune=True))
+    credentials = Credentials(server="localhost:1", username="u", password="p")
     with pytest.raises(BuildFailed, match="connection refused"):
-        await builder.push_image(
-            image, "localhost:1/built:1", Credentials(server="localhost:1", username="u", password="p"), log.append
-        )
+        await builder.push_image(image, ["localhost:1/built:1"], credentials, log.append)
+    with pytest.raises(EngineProblem, match="No such image"):
+        engine.call_here(lambda api: api.inspect_image("localhost:1/built:1"))
+    engine.call_here(lambda api: api.remove_image(f"{tag}:1", noprune=False))
 
 
 async def test_a_build_that_fails_says_so(machine: Machine) -> None:

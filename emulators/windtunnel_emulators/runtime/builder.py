@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from windtunnel_emulators.runtime.interface import RuntimeProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from windtunnel_emulators.runtime.interface import Credentials
@@ -38,6 +38,11 @@ class ImageBuilder(Protocol):
         """
         ...
 
-    async def push_image(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:
-        """Push the image of that id under ``server/repository:tag``; its manifest's digest. Raises ``BuildFailed``."""
+    async def push_image(
+        self, image: str, references: Sequence[str], credentials: Credentials, log: Callable[[str], None]
+    ) -> str:
+        """Push the image of that id under each ``server/repository:tag``; its digest there. Raises ``BuildFailed``.
+
+        The image may be gone afterwards: it is in the registry now.
+        """
         ...

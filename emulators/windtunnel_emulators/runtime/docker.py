@@ -22,7 +22,7 @@ from windtunnel_emulators.runtime.interface import StartError
 from windtunnel_emulators.runtime.roots import existing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock
@@ -117,8 +117,10 @@ class DockerRuntime:
     ) -> str:
         return await self._builds.build(context, dockerfile, arguments, target, log, cache=cache)
 
-    async def push_image(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:
-        return await self._builds.push(image, reference, credentials, log)
+    async def push_image(
+        self, image: str, references: Sequence[str], credentials: Credentials, log: Callable[[str], None]
+    ) -> str:
+        return await self._builds.push(image, references, credentials, log)
 
     def allocate_address(self, owner: str, preferred: str | None = None) -> str:
         return self._addresses.allocate(owner, preferred)

@@ -28,7 +28,6 @@ async def build_with_engine(
     for name, value, secret in plan.arguments:
         log.line(f"build argument {name}={'***' if secret else value}")
     credentials = Credentials(server=server, username=NULL_USER, password=token)
-    digest = ""
     try:
         image = await builder.build_image(
             context=context,
@@ -38,8 +37,7 @@ async def build_with_engine(
             cache=plan.cache,
             log=log.line,
         )
-        for name in images:
-            digest = await builder.push_image(image, f"{server}/{name}", credentials, log.line)
+        references = [f"{server}/{name}" for name in images]
+        return await builder.push_image(image, references, credentials, log.line) if references else ""
     except BuildFailed as problem:
         raise RunFailed(str(problem)) from problem
-    return digest

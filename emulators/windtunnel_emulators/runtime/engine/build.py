@@ -13,7 +13,7 @@ from windtunnel_emulators.runtime.builder import BuildFailed
 from windtunnel_emulators.runtime.engine.client import EngineProblem, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from windtunnel_emulators.jsontypes import JsonObject
@@ -73,27 +73,22 @@ class EngineBuilds:
             raise BuildFailed("the engine has not said which image it has built")
         return image
 
-    async def push(self, image: str, reference: str, credentials: Credentials, log: Callable[[str], None]) -> str:
-        repository, _, tag = reference.rpartition(":")
-
+    async def push(
+        self, image: str, references: Sequence[str], credentials: Credentials, log: Callable[[str], None]
+    ) -> str:
         def work(api: DockerApi, say: Callable[[str], None], stop: threading.Event) -> str:
-            api.tag(image, repository, tag)
-            auth = {"username": credentials.username, "password": credentials.password}
-            digest = error = ""
-            for line in _until(api.push(repository, tag, stream=True, decode=True, auth_config=auth), stop):
-                if "status" in line and "progressDetail" not in line:
-                    say(_progress(line))
-                digest = as_str(as_object(line.get("aux")).get("Digest")) or digest
-                error = _error(line, say) or error
-            # Only the name goes, so that the user's own list of images stays short; the layers stay as a cache.
-            api.remove_image(reference, noprune=True)
-            if error:
-                raise BuildFailed(error)
+            digest = ""
+            try:
+                for reference in references:
+                    digest = _push(api, image, reference, credentials, say, stop)
+            finally:
+                for reference in references:
+                    _forget(api, reference)
             return digest
 
         digest = await self._follow(work, log)
         if not digest:
-            raise BuildFailed(f"the engine has not said under which digest it has pushed {reference}")
+            raise BuildFailed(f"the engine has not said under which digest it has pushed {', '.join(references)}")
         return digest
 
     async def _follow(
@@ -114,6 +109,37 @@ class EngineBuilds:
             return await in_thread(stop, run)
         except EngineProblem as problem:
             raise BuildFailed(str(problem)) from problem
+
+
+def _push(
+    api: DockerApi,
+    image: str,
+    reference: str,
+    credentials: Credentials,
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> str:
+    repository, _, tag = reference.rpartition(":")
+    api.tag(image, repository, tag)
+    auth = {"username": credentials.username, "password": credentials.password}
+    digest = error = ""
+    for line in _until(api.push(repository, tag, stream=True, decode=True, auth_config=auth), stop):
+        if "status" in line and "progressDetail" not in line:
+            say(_progress(line))
+        digest = as_str(as_object(line.get("aux")).get("Digest")) or digest
+        error = _error(line, say) or error
+    if error:
+        raise BuildFailed(error)
+    return digest
+
+
+def _forget(api: DockerApi, reference: str) -> None:
+    """The name that a push needed goes, so that the user's own list of images stays short."""
+    try:
+        checked(lambda: api.remove_image(reference, noprune=True), "")
+    except EngineProblem as problem:
+        if problem.status != 404:
+            raise
 
 
 def _until(lines: Iterator[JsonObject], stop: threading.Event) -> Iterator[JsonObject]:
