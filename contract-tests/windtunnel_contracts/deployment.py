@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from windtunnel_contracts.place import Place
 
 
+@pytest.mark.requires(Capability.PREDICT)
 class DeploymentContract:
     """A service comes, is found, and goes."""
 

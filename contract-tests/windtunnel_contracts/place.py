@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from windtunnel import profiles, registry
+from windtunnel.interface import Capability
 from windtunnel.session import wait_until_healthy
 from windtunnel.spec import Script, Spec, Target
 
@@ -41,6 +42,7 @@ class Place:
         """Raises ``WindtunnelError`` with the setting that is missing."""
         backend = registry.load(name)
         settings = profiles.load(profile, {}, os.environ, Path.cwd())
+        backend.prepare(settings, progress=_say)
         return cls(backend=backend.connect(settings, progress=_say), target=target, live=name != "local")
 
     @property
@@ -115,7 +117,8 @@ class Place:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            for name in sorted(self._made):
+            served = self.backend.offer(self.target).reason(Capability.PREDICT) is None
+            for name in sorted(self._made) if served else ():
                 self.backend.delete(self.target, name).result(self.patience_s)
         finally:
             self.backend.close()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from windtunnel_contracts.place import Place
 
 
+@pytest.mark.requires(Capability.PREDICT)
 class UpdateContract:
     """A service is changed in place."""
 

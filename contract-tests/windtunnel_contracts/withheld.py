@@ -28,6 +28,10 @@ class WithheldContract:
         assert unexplained == []
         assert not offer.can & set(offer.cannot)
 
+    @pytest.mark.lacks(Capability.PREDICT)
+    def test_a_target_that_is_not_served_refuses_a_deployment(self, place: Place, digits: Digits) -> None:
+        _refused_spec(place, Capability.PREDICT, _spec(place, digits))
+
     @pytest.mark.lacks(Capability.SCALE)
     def test_scaling_is_refused(self, place: Place) -> None:
         _refused(place, Capability.SCALE, lambda: place.backend.scale(place.target, place.fresh_name(), 2).result(60))
@@ -36,18 +40,22 @@ class WithheldContract:
     def test_tokens_are_refused(self, place: Place) -> None:
         _refused(place, Capability.TOKENS, lambda: place.backend.token(place.target, place.fresh_name()))
 
+    @pytest.mark.requires(Capability.PREDICT)
     @pytest.mark.lacks(Capability.AUTOSCALE)
     def test_autoscaling_is_refused(self, place: Place, digits: Digits) -> None:
         _refused_spec(place, Capability.AUTOSCALE, replace(_spec(place, digits), autoscale=True))
 
+    @pytest.mark.requires(Capability.PREDICT)
     @pytest.mark.lacks(Capability.APP_INSIGHTS)
     def test_application_insights_is_refused(self, place: Place, digits: Digits) -> None:
         _refused_spec(place, Capability.APP_INSIGHTS, replace(_spec(place, digits), app_insights=True))
 
+    @pytest.mark.requires(Capability.PREDICT)
     @pytest.mark.lacks(Capability.DATA_COLLECTION)
     def test_data_collection_is_refused(self, place: Place, digits: Digits) -> None:
         _refused_spec(place, Capability.DATA_COLLECTION, replace(_spec(place, digits), collect_model_data=True))
 
+    @pytest.mark.requires(Capability.PREDICT)
     @pytest.mark.lacks(Capability.SCRIPT)
     def test_scripts_are_refused(self, place: Place, digits: Digits, tmp_path: Path) -> None:
         entry = tmp_path / "score.py"
