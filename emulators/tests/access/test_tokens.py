@@ -168,6 +168,13 @@ def test_the_algorithm_is_not_the_tokens_to_choose(tokens: Tokens) -> None:
         assert refusal(tokens, f"Bearer {token}").code == "InvalidAuthenticationToken"
 
 
+def test_no_character_of_a_signature_may_be_another(tokens: Tokens) -> None:
+    token = tokens.issue(DIRECTORY.application, AUDIENCE)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for last in letters.replace(token[-1], ""):
+        assert refusal(tokens, f"Bearer {token[:-1]}{last}").code == "InvalidAuthenticationToken"
+
+
 def test_changed_claims_are_refused(tokens: Tokens) -> None:
     head, _, signature = tokens.issue(DIRECTORY.application, AUDIENCE).split(".")
     claims = claims_of(tokens.issue(DIRECTORY.person, AUDIENCE))

@@ -142,6 +142,7 @@ async def test_a_method_that_a_resource_does_not_know(door: Door, method: str) -
         (b'{"location": ', "truncated"),
         (b'{\n  "location": eastus }', "line 2, position 15"),
         (b"\xff\xfe", "line 1, position 1"),
+        (b'{\n"location": "west\xff"}', "not UTF-8 at line 2, position 18"),
         (b'{"a": NaN}', "line 1, position 7"),
         (b'{"a": 1e999}', "out of range"),
         (b"[" * 5000 + b"]" * 5000, "levels deep"),

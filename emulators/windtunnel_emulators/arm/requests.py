@@ -112,7 +112,7 @@ def json(raw: bytes) -> Json:
     try:
         found: Json = msgspec.json.decode(raw)
     except UnicodeDecodeError as problem:
-        raise _malformed(f"it is not UTF-8 at {_position(raw, problem.start)}") from problem
+        raise _malformed(f"it is not UTF-8 at {_position(raw, _first_bad(raw))}") from problem
     except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
         raise _malformed(_where(raw, str(problem))) from problem
     return found
@@ -124,6 +124,15 @@ def _where(raw: bytes, said: str) -> str:
     if not separator or not byte[:-1].isdigit():
         return said.removeprefix("JSON is malformed: ")
     return f"{what} at {_position(raw, int(byte[:-1]))}"
+
+
+def _first_bad(raw: bytes) -> int:
+    """Where a body stops being UTF-8; msgspec counts from the beginning of the string that it is in."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as problem:
+        return problem.start
+    return 0
 
 
 def _position(raw: bytes, at: int) -> str:

@@ -80,7 +80,11 @@ def _parts(token: str) -> tuple[JsonObject, JsonObject, bytes]:
 def _decode(part: str) -> bytes:
     if not _PART.fullmatch(part):
         raise ValueError("not base64 for URLs")
-    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    # The last character may have bits to spare: a token has one spelling, so that every change of it is noticed.
+    if encode(data) != part:
+        raise ValueError("bits to spare that are not zero")
+    return data
 
 
 def _object(data: bytes) -> JsonObject:
