@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_BEFORE_THE_START = frozenset(("client", "emulators.log"))
+"""What ``windtunnel`` puts into the folder before it starts the emulators."""
+
+
 class StateProblem(Exception):
     """The state folder cannot be used; the message is a sentence for the user."""
 
@@ -89,6 +93,7 @@ class State:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="windtunnel-")) if folder is None else private_folder(folder)
             self.folder = self.folder.resolve()
+            _close_to_others(self.folder)
             self._lock = self._take()
         except OSError as problem:
             raise StateProblem(f"the state folder {folder} cannot be used: {problem.strerror or problem}") from problem
@@ -164,3 +169,12 @@ class State:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take away the access that others have to a folder that somebody made for us, as ``mkdir`` gives it.
+
+    A folder that has other things in it is left as it is; what is secret in it has files that others cannot read.
+    """
+    if folder.stat().st_mode & 0o077 and {path.name for path in folder.iterdir()} <= _BEFORE_THE_START:
+        folder.chmod(0o700)

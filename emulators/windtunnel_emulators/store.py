@@ -11,6 +11,7 @@ and defines them by a list of migrations that only ever grows.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
@@ -42,6 +43,20 @@ class StoreUnreadable(StoreProblem):
     """The file is damaged, or something else than a store."""
 
 
+def _keep_private(path: Path) -> None:
+    """Make the file, if it is not there, for its owner alone: keys and secure values are in it. SQLite gives the files
+    that it makes beside it the same mode. Raises ``StoreUnreadable``."""
+    try:
+        # One that is there is not opened: closing it would give up the locks that this process may have on it.
+        if path.exists():
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+        else:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as problem:
+        raise StoreUnreadable(f"{path} cannot be opened: {problem.strerror or problem}") from problem
+
+
 class Store:
     """Tables of all components. ``path`` None keeps them in memory."""
 
@@ -49,6 +64,8 @@ class Store:
         """Open or create the file and take it for this process alone. Raises ``StoreProblem``."""
         self._path = path
         self._depth = 0
+        if path is not None:
+            _keep_private(path)
         try:
             # Autocommit (isolation_level None): transactions are begun by hand, so that they are immediate.
             # A lock is held for as long as its process lives, so waiting for one is of no use.

@@ -34,6 +34,16 @@ def test_credentials_are_made_once_and_are_for_the_owner_alone(tmp_path: Path) -
     again.close()
 
 
+@pytest.mark.parametrize(("name", "mode"), [("emulators.log", 0o700), ("thesis.tex", 0o755)])
+def test_a_folder_made_for_us_is_closed_to_others_and_no_other(tmp_path: Path, name: str, mode: int) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / name).touch()
+    State(folder, ephemeral=False).close()
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
 def test_damaged_credentials_are_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "credentials.json").write_text('{"tenant": ')
     state = State(tmp_path, ephemeral=False)

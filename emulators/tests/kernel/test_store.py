@@ -215,3 +215,22 @@ def test_what_is_written_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path
     assert store.row("PRAGMA synchronous") == (2,)  # FULL
     assert store.row("PRAGMA journal_mode") == ("wal",)
     store.close()
+
+
+def test_the_file_is_for_its_owner_alone_even_if_it_was_not(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    for _ in range(2):
+        store = Store(path)
+        store.define("pairs", TABLE)
+        store.execute("INSERT OR REPLACE INTO pairs VALUES ('a', 'b')")
+        assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+            "state.db": 0o600,
+            "state.db-wal": 0o600,
+        }
+        store.close()
+        path.chmod(0o644)
+
+
+def test_a_file_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreadable, match=r"absent/state\.db cannot be opened: No such file or directory"):
+        Store(tmp_path / "absent" / "state.db")
