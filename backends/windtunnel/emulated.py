@@ -180,11 +180,11 @@ class Emulators:
         self._control("POST", "/reset", {"confirm": True})
         shutil.rmtree(self.folder / "client", ignore_errors=True)
 
-    def health(self) -> Mapping[str, object]:
+    def health(self) -> JsonObject:
         """What they say of themselves. Raises ``EmulatorsFailed``."""
         return self._control("GET", "/health")
 
-    def _control(self, method: str, path: str, body: JsonObject | None = None) -> Mapping[str, object]:
+    def _control(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         ready = self.require()
         url = ready.endpoints["control"] + path
         context = ssl.create_default_context(cafile=ready.environment["SSL_CERT_FILE"])

@@ -1,4 +1,4 @@
-"""A JUnit file as one page for people: a summary, and every test with its time, its reason and its output."""
+"""A JUnit file as one page for people, every test with its time, its reason and its output; and as a summary."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from windtunnel.jsontypes import Json, JsonObject
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .6rem; }
@@ -17,6 +19,15 @@ td { border-top: 1px solid #d8dee4; vertical-align: top; } pre { white-space: pr
 @media (prefers-color-scheme: dark) { body { background: #14171a; color: #e6e8ea; } td { border-color: #343a40; }
 .passed { color: #6fdd8b; } .failed { color: #ff8d80; } .skipped { color: #e2b25c; } }
 """
+
+
+def summary(junit: Path) -> JsonObject:
+    """How many tests passed, failed and were skipped, and which failed with what reason."""
+    # The file was written by the pytest that this process started.
+    cases = [(case.get("name", "?"), *_outcome(case)) for case in ET.parse(junit).iter("testcase")]  # noqa: S314
+    counts: JsonObject = {name: sum(case[1] == name for case in cases) for name in ("passed", "failed", "skipped")}
+    failures: list[Json] = [{"test": name, "reason": reason} for name, outcome, reason in cases if outcome == "failed"]
+    return {**counts, "failures": failures}
 
 
 def write_page(junit: Path, page: Path) -> None:

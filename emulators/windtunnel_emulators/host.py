@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators import __version__
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.clock import Pace
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.logtail import LogTail
+    from windtunnel_emulators.runtime.interface import Runtime
 
 FRONT_DOOR = "front door"
 MANAGED_IDENTITY = "managed identity"
@@ -126,7 +128,7 @@ class Host:
             owned_by_identity=owns,
             routes=routes,
             control=lambda: self._control(kernel, world, door, identity, faults),
-            health=_health,
+            health=partial(_health, world.runtime),
             faults=faults,
             clock=clock,
         )
@@ -184,7 +186,7 @@ class Host:
                 directory=kernel.directory,
                 faults=faults,
                 log=self._log,
-                health=_health,
+                health=partial(_health, world.runtime),
                 started=self._started,
                 operations=kernel.operations.latest,
                 reset=start_over,
@@ -237,8 +239,14 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, r
     )
 
 
-def _health() -> JsonObject:
-    return {"status": "ok", "version": __version__, "pid": os.getpid()}
+def _health(runtime: Runtime) -> JsonObject:
+    limits: JsonObject = dict(runtime.limits())
+    return {
+        "status": "ok",
+        "version": __version__,
+        "pid": os.getpid(),
+        "runtime": {"name": runtime.name, "limits": limits},
+    }
 
 
 def _ready(state: State, authority: CertificateAuthority, port: int, managed_identity: int) -> Ready:

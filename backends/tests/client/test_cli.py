@@ -199,6 +199,30 @@ def test_keys_are_printed_only_when_asked_for(run: Run, fake: FakeBackend) -> No
     assert "sss" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["delete", "svc"], {"name": "svc", "deleted": True}),
+        (["delete", "gone"], {"name": "gone", "deleted": False}),
+        (["keys", "regenerate", "svc", "--key", "secondary"], {"name": "svc", "regenerated": "secondary"}),
+        (["logs", "svc"], {"lines": ["one", "two"]}),
+    ],
+)
+def test_programs_get_json_from_commands_without_data_too(
+    run: Run, fake: FakeBackend, arguments: list[str], value: object
+) -> None:
+    run("deploy", "m.onnx", "--name", "svc")
+    fake.log = "one\ntwo\n"
+    code, out, _ = run(*arguments, "-o", "json")
+    assert (code, json.loads(out)) == (0, value)
+
+
+def test_down_says_in_json_whether_anything_ran(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("down", "--state-dir", str(tmp_path / "st"), "-o", "json")
+    assert (code, json.loads(out)) == (0, {"stopped": False, "stateDir": str(tmp_path / "st")})
+    assert "were not running" in err
+
+
 class TestScore:
     """A prediction, from a file or standard input."""
 

@@ -242,4 +242,6 @@ def test_the_environment_points_other_clients_at_the_emulators(shell: Shell) -> 
             "AZURE_AUTHORITY_HOST", "REQUESTS_CA_BUNDLE", "WINDTUNNEL_STATE_DIR"} <= set(environment)  # fmt: skip
     status = shell.json("status")
     assert status["endpoints"]["resourceManager"].startswith("https://localhost:")
+    assert status["runtime"]["name"] == "process"
+    assert {"memory", "cpu", "filesystem"} <= set(status["runtime"]["limits"])
     assert "running already" in shell.run("up")[1]

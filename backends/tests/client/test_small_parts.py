@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from windtunnel.cli.output import Format, Output
 from windtunnel.errors import BuildFailed, WindtunnelError
 from windtunnel.interface import Capability, Offer, Progress
-from windtunnel.junit_page import write_page
+from windtunnel.junit_page import summary, write_page
 from windtunnel.shells import exports
 
 if TYPE_CHECKING:
@@ -106,6 +106,12 @@ def test_the_page_shows_every_test_with_its_reason_and_escapes_it(tmp_path: Path
         '<testcase name="c" time="0"><skipped message="no scale"/></testcase></testsuite></testsuites>',
         "utf-8",
     )
+    assert summary(tmp_path / "junit.xml") == {
+        "passed": 1,
+        "failed": 1,
+        "skipped": 1,
+        "failures": [{"test": "b<x>", "reason": "boom <script>"}],
+    }
     write_page(tmp_path / "junit.xml", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "1 passed" in page

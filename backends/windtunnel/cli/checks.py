@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from importlib import util
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 from windtunnel import registry
 from windtunnel.cli.context import Context
 from windtunnel.cli.options import command
+from windtunnel.cli.output import Format
 from windtunnel.errors import MissingExtra
 from windtunnel.spec import Target
 
@@ -45,17 +47,31 @@ def check(
             raise MissingExtra("check", "contracts", module)
     profile = context.profile
     registry.load(profile.backend).prepare(profile, progress=context.output.progress)
-    xml = junit if junit is not None else html.with_suffix(".xml") if html is not None else None
+    with tempfile.TemporaryDirectory(prefix="windtunnel-check-") as folder:
+        code = _run(context, target or [], junit, html, keyword, Path(folder))
+    raise SystemExit(min(code, 1) if code != 4 else 2)  # pytest's 4 is wrong usage
+
+
+def _run(
+    context: Context, targets: list[Target], junit: Path | None, html: Path | None, keyword: str | None, folder: Path
+) -> int:
+    profile, as_json = context.profile, context.output.format is Format.JSON
+    xml = junit or (html.with_suffix(".xml") if html is not None else folder / "junit.xml" if as_json else None)
     options = ["--backend", profile.backend, "--profile", profile.name]
-    options += [*(word for t in target or () for word in ("--target", t.value))]
+    options += [*(word for t in targets for word in ("--target", t.value))]
     options += ["-k", keyword] if keyword is not None else []
     options += [f"--junitxml={xml}"] if xml is not None else []
     environment = {**context.environment, **context.exported()}
     arguments = [sys.executable, "-m", "pytest", *_ALONE, "--pyargs", TESTS, *options]
-    code = subprocess.run(arguments, env=environment, check=False).returncode
+    # Where the data is JSON, what pytest prints is for the person who watches.
+    code = subprocess.run(arguments, env=environment, stdout=sys.stderr if as_json else None, check=False).returncode
     if xml is not None and html is not None and xml.is_file():
         from windtunnel.junit_page import write_page
 
         write_page(xml, html)
         context.output.note(f"report: {html}")
-    raise SystemExit(min(code, 1) if code != 4 else 2)  # pytest's 4 is wrong usage
+    if as_json and xml is not None and xml.is_file():
+        from windtunnel.junit_page import summary
+
+        context.output.json(summary(xml))
+    return code

@@ -13,6 +13,7 @@ from windtunnel.cli.options import TargetOption, command
 from windtunnel.cli.output import Format
 from windtunnel.cli.services import service_logs
 from windtunnel.errors import InvalidSpec
+from windtunnel.jsontypes import as_object, as_str
 from windtunnel.shells import SHELLS, exports
 from windtunnel.spec import Target
 
@@ -73,12 +74,13 @@ def down(context: Context) -> None:
 
     emulators = Emulators(context.profile.state_dir)
     stopped = emulators.stop()
+    what = "are stopped" if stopped else "were not running"
     where = f"(state folder {emulators.folder})"
-    context.output.note(f"the emulators are stopped {where}" if stopped else f"the emulators were not running {where}")
+    context.output.done(f"the emulators {what} {where}", {"stopped": stopped, "stateDir": str(emulators.folder)})
 
 
 def status(context: Context) -> None:
-    """Say whether the emulators run, and where; exit code 1 when they do not."""
+    """Say whether the emulators run, where, and which limits of containers hold; exit code 1 when they do not."""
     _print_status(context)
 
 
@@ -87,16 +89,19 @@ def _print_status(context: Context) -> None:
 
     emulators = Emulators(context.profile.state_dir)
     ready = emulators.require()
+    runtime = as_object(emulators.health().get("runtime"))
+    limits = as_object(runtime.get("limits"))
     fields = {"state": "running", "pid": str(ready.pid), "version": ready.version, **ready.endpoints}
     endpoints: JsonObject = dict(ready.endpoints)
     context.output.fields(
-        {**fields, "state folder": emulators.folder},
+        {**fields, "state folder": emulators.folder, "runtime": as_str(runtime.get("name")), **limits},
         {
             "state": "running",
             "pid": ready.pid,
             "version": ready.version,
             "endpoints": endpoints,
             "stateDir": str(emulators.folder),
+            "runtime": runtime,
         },
     )
 
@@ -107,7 +112,10 @@ def reset(context: Context) -> None:
 
     emulators = Emulators(context.profile.state_dir)
     emulators.reset()
-    context.output.note(f"the emulators are empty (state folder {emulators.folder})")
+    context.output.done(
+        f"the emulators are empty (state folder {emulators.folder})",
+        {"reset": True, "stateDir": str(emulators.folder)},
+    )
 
 
 def logs(
@@ -122,7 +130,7 @@ def logs(
         return
     from windtunnel.emulated import Emulators
 
-    context.output.text(Emulators(context.profile.state_dir).log_tail(tail))
+    context.output.log(Emulators(context.profile.state_dir).log_tail(tail))
 
 
 def env(context: Context, shell: ShellOption = "sh") -> None:

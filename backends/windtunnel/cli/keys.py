@@ -49,4 +49,7 @@ def regenerate(
     with context.backend() as backend:
         context.wait(backend.regenerate_key(target, name, KeyName(which), value), timeout)
         wait_until_healthy(backend, target, name, timeout_s=min(timeout, HEALTHY_LIMIT_S))
-    context.output.note(f"the {which.lower()} key of service {name} is new; `windtunnel keys show {name}` prints it")
+    context.output.done(
+        f"the {which.lower()} key of service {name} is new; `windtunnel keys show {name}` prints it",
+        {"name": name, "regenerated": which.lower()},
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from windtunnel.interface import Progress
-    from windtunnel.jsontypes import Json
+    from windtunnel.jsontypes import Json, JsonObject
 
 
 class Format(StrEnum):
@@ -75,6 +75,20 @@ class Output:
         """Text on stdout, as it is."""
         self.end()
         print(text, file=self._data, end="" if text.endswith("\n") or not text else "\n")
+
+    def log(self, text: str) -> None:
+        """A log as it is, or its lines as JSON."""
+        if self.format is Format.JSON:
+            lines: JsonObject = {"lines": list(text.splitlines())}
+            self.json(lines)
+        else:
+            self.text(text)
+
+    def done(self, text: str, value: JsonObject) -> None:
+        """What a command without data has done: a note, and ``value`` for programs that asked for JSON."""
+        self.note(text)
+        if self.format is Format.JSON:
+            self.json(value)
 
     def note(self, text: str) -> None:
         """A line for the person who watches."""

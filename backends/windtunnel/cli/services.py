@@ -168,15 +168,15 @@ def delete(
     """Delete a service; this cannot be undone."""
     with context.backend() as backend:
         if not context.wait(backend.delete(target, name), timeout):
-            context.output.note(f"No service with name {name} found to delete.")
+            context.output.done(f"No service with name {name} found to delete.", {"name": name, "deleted": False})
             return
-    context.output.note(f"deleted service {name}")
+    context.output.done(f"deleted service {name}", {"name": name, "deleted": True})
 
 
 def service_logs(context: Context, name: str, target: Target, tail: int) -> None:
     """A service's own output (``windtunnel logs NAME``)."""
     with context.backend() as backend:
-        context.output.text(backend.logs(target, name, tail=tail))
+        context.output.log(backend.logs(target, name, tail=tail))
 
 
 def _script(entry: Path | None, requirements: Path | None) -> Script | None:

@@ -85,7 +85,9 @@ def app(controls: Controls) -> ASGI:
     closed.add_api_route("/sessions", handlers.sign_out, methods=["DELETE"], tags=["Everything"])
     closed.add_api_route("/reset", handlers.reset, methods=["POST"], tags=["Everything"])
     api.include_router(closed)
-    api.add_api_route(f"{PREFIX}/health", handlers.health, methods=["GET"], tags=["State"])
+    api.add_api_route(
+        f"{PREFIX}/health", handlers.health, methods=["GET"], tags=["State"], response_model_exclude_none=True
+    )
     for path in (PREFIX, f"{PREFIX}/"):
         api.add_api_route(path, handlers.root, methods=["GET", "HEAD"], include_in_schema=False)
     api.add_api_route(f"{PREFIX}/docs", handlers.docs, methods=["GET", "HEAD"], include_in_schema=False)

@@ -27,12 +27,18 @@ class Problem(Model):
     error: ErrorDetail
 
 
+class RuntimeState(Model):
+    name: str = Field(description="process or docker")
+    limits: dict[str, str] = Field(description="What is enforced on this machine and what is not, in words")
+
+
 class Health(Model):
     """Asked for by whoever waits for the emulators."""
 
     status: str
     version: str
     pid: int
+    runtime: RuntimeState | None = None
 
 
 class PaceState(Model):
@@ -44,11 +50,6 @@ class ClockState(Model):
     now: datetime
     uptime_seconds: float
     pace: PaceState
-
-
-class RuntimeState(Model):
-    name: str = Field(description="process or docker")
-    limits: dict[str, str] = Field(description="What is enforced on this machine and what is not, in words")
 
 
 class FaultOrder(Model):
