@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from windtunnel.errors import InvalidSpec, ScoringFailed
+from windtunnel.jsontypes import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,21 @@ class ScoringClient:
         if self.endpoint.key is not None:
             headers["Authorization"] = f"Bearer {self.endpoint.key}"
         return self.request("POST", self._url.path or "/", body, headers)
+
+    def example(self) -> bytes:
+        """The input that the service's own swagger gives as an example. Raises ``ScoringFailed`` when there is none."""
+        headers = {} if self.endpoint.key is None else {"Authorization": f"Bearer {self.endpoint.key}"}
+        answer = self.request("GET", urlsplit(self.endpoint.swagger_uri).path, None, headers)
+        found: Json = answer.json() if answer.status == 200 else None
+        for step in ("definitions", "ServiceInput", "example"):
+            found = as_object(found).get(step)
+        if not found:
+            raise ScoringFailed(
+                f"the service at {self.endpoint.scoring_uri} gives no example of its input in its swagger",
+                status=answer.status,
+                way_out="Give the input of a request yourself: --input FILE",
+            )
+        return json.dumps(found).encode()
 
     def alive(self) -> bool:
         """Whether GET / is answered with 200."""

@@ -11,9 +11,15 @@ from windtunnel.cli.context import Context
 from windtunnel.cli.options import NameArgument, TargetOption, command
 from windtunnel.errors import MissingExtra
 from windtunnel.payloads import read_payload
+from windtunnel.scoring_client import ScoringClient
 from windtunnel.spec import Target
 
-InputOption = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="JSON, .npy, or - for stdin.")]
+InputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--input", "-i", metavar="FILE", help="JSON, .npy, or - for stdin; default: the example in its swagger."
+    ),
+]
 RateOption = Annotated[float, typer.Option("--rate", min=0.1, max=100_000, help="Requests per second.")]
 DurationOption = Annotated[float, typer.Option("--duration", min=0.1, max=3600, help="Seconds, after the warm-up.")]
 WarmUpOption = Annotated[float, typer.Option("--warm-up", min=0, max=600, help="Seconds that are not counted.")]
@@ -31,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def bench(
     context: Context,
     name: NameArgument,
-    input_file: InputOption,
+    input_file: InputOption = None,
     rate: RateOption = 50.0,
     duration: DurationOption = 10.0,
     warm_up: WarmUpOption = 1.0,
@@ -43,7 +49,7 @@ def bench(
     target: TargetOption = Target.ACI,
 ) -> None:
     """Load a service at a fixed rate, and print how long its answers take."""
-    body = read_payload(input_file)
+    body = None if input_file is None else read_payload(input_file)
     try:
         perf = import_module("windtunnel_perf.bench")
     except ModuleNotFoundError as error:
@@ -58,6 +64,8 @@ def bench(
         seed=seed,
     )
     with context.backend() as backend:
+        if body is None:
+            body = ScoringClient(backend.endpoint(target, name)).example()
         report = perf.bench_service(backend, target, name, body, plan, context.output.note)
     if result is not None:
         perf.save(report, result)
