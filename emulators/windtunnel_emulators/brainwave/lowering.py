@@ -1,0 +1,315 @@
+"""Lowering: the operators of an FPGA segment become layers; what a chain can do behind a multiplication joins it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, prod
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.brainwave import tiles
+from windtunnel_emulators.brainwave.layers import Form, Layer
+from windtunnel_emulators.brainwave.operators import FREE
+from windtunnel_emulators.brainwave.timing.program import Op, mfus_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from windtunnel_emulators.brainwave.devices import Device
+    from windtunnel_emulators.brainwave.graph import Graph, Node
+    from windtunnel_emulators.brainwave.partition import Segment
+
+_CHAINS: dict[str, tuple[Op, ...]] = {
+    "BatchNormalization": (Op.VV_MUL, Op.VV_ADD),
+    "Relu": (Op.V_RELU,),
+    "Clip": (Op.V_RELU,),
+    "Sigmoid": (Op.V_SIGM,),
+    "Tanh": (Op.V_TANH,),
+    "Add": (Op.VV_ADD,),
+    "Sum": (Op.VV_ADD,),
+    "Sub": (Op.VV_A_SUB_B,),
+    "Mul": (Op.VV_MUL,),
+    "Max": (Op.VV_MAX,),
+}
+_GATES = {"GRU": 3, "LSTM": 4}
+INSTRUCTIONS = {"GRU": 38, "LSTM": 47}
+"""In one step of ISCA 2018's listings."""
+
+
+def vectors_of(shape: Sequence[int], native: int) -> int:
+    """Native vectors of a value: channels lie along them; of sequences, and of plain vectors, the last dimension."""
+    if len(shape) >= 4:
+        return shape[0] * prod(shape[2:]) * ceil(shape[1] / native)
+    if not shape:
+        return 1
+    return prod(shape[:-1]) * ceil(shape[-1] / native)
+
+
+def lower(graph: Graph, segment: Segment, device: Device) -> tuple[Layer, ...]:
+    """The layers of one FPGA segment, in order."""
+    return _Lowering(graph, segment, device).layers()
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, segment: Segment, device: Device) -> None:
+        self._graph = graph
+        self._segment = segment
+        self._device = device
+        self._native = device.native_dim.whole
+        self._consumers = graph.consumers()
+        self._layers: list[Layer] = []
+        self._open: dict[str, int] = {}
+        """The layer that ends with a value, while nothing else has used it."""
+        self._alias: dict[str, str] = {}
+
+    def layers(self) -> tuple[Layer, ...]:
+        for node in self._segment.nodes:
+            if node.op in FREE or (node.op in ("MaxPool", "AveragePool") and _is_stride(node)):
+                self._alias[node.outputs[0]] = self._source(node.inputs[0])  # an address, or a stride of addresses
+            elif node.op == "Conv":
+                self._add(self._convolution(node))
+            elif node.op in ("Gemm", "MatMul"):
+                self._add(self._dense(node))
+            elif node.op in ("GRU", "LSTM"):
+                self._add(self._recurrent(node))
+            elif node.op in ("MaxPool", "AveragePool"):
+                self._add(self._pool(node))
+            elif node.op == "Concat":
+                self._concat(node)
+            else:
+                self._elementwise(node)
+        return tuple(self._layers)
+
+    def _source(self, name: str) -> str:
+        return self._alias.get(name, name)
+
+    def _add(self, layer: Layer) -> None:
+        self._open[layer.output] = len(self._layers)
+        self._layers.append(layer)
+
+    def _convolution(self, node: Node) -> Layer:
+        shape, taken = self._graph.shape(node.outputs[0]), self._graph.shape(node.inputs[0])
+        weights = self._graph.shape(node.inputs[1])
+        kernel, group = weights[2:], node.whole("group", 1)
+        inputs, outputs = taken[1], shape[1]
+        # The network's input is an image for which the expander lays out windows.
+        expand = (
+            self._device.expander_window is not None
+            and inputs <= tiles.EXPANDER_CHANNELS
+            and group == 1
+            and node.inputs[0] in self._segment.inputs
+        )
+        if expand and self._device.expander_window is not None:
+            window = self._device.expander_window.whole
+            tiling = tiles.expanded(kernel, inputs, outputs, self._native, window)
+        else:
+            tiling = tiles.convolution(kernel, inputs, outputs, group, self._native)
+        places = shape[0] * prod(shape[2:])
+        wide = ceil(inputs / self._native)
+        layer = Layer(
+            name=node.name,
+            op="Conv",
+            form=Form.CONVOLUTION,
+            nodes=(node.name,),
+            inputs=(self._source(node.inputs[0]),),
+            output=node.outputs[0],
+            shape=shape,
+            kernel=kernel,
+            group=group,
+            macs=places * outputs * (inputs // group) * prod(kernel),
+            row_tiles=tiling.row_tiles,
+            rows=tiling.rows,
+            tiles=tiling.tiles,
+            passes=places * tiling.tiles,
+            vectors=places * tiling.rows,
+            in_vectors=self._packed(node, taken) if expand else vectors_of(taken, self._native),
+            window_vectors=kernel[0] * taken[-1] * wide,
+            expanded=expand,
+        )
+        return replace(layer, chain=(Op.VV_ADD,)) if any(node.inputs[2:3]) else layer
+
+    def _packed(self, node: Node, taken: Sequence[int]) -> int:
+        # The firmware's payload is the padded image, flat: [230, 230, 3] in 1240 native vectors.
+        pads = node.wholes("pads") or (0,) * (2 * (len(taken) - 2))
+        half = len(pads) // 2
+        padded = [size + pads[i] + pads[i + half] for i, size in enumerate(taken[2:])]
+        return taken[0] * ceil(prod(padded) * taken[1] / self._native)
+
+    def _dense(self, node: Node) -> Layer:
+        shape, weights = self._graph.shape(node.outputs[0]), self._graph.shape(node.inputs[1])
+        inputs, outputs = weights if node.whole("transB", 0) == 0 else weights[::-1]
+        tiling = tiles.dense(inputs, outputs, self._native)
+        count = prod(shape[:-1]) if shape else 1
+        layer = Layer(
+            name=node.name,
+            op=node.op,
+            form=Form.DENSE,
+            nodes=(node.name,),
+            inputs=(self._source(node.inputs[0]),),
+            output=node.outputs[0],
+            shape=shape,
+            macs=count * inputs * outputs,
+            row_tiles=tiling.row_tiles,
+            rows=tiling.rows,
+            tiles=tiling.tiles,
+            passes=count * tiling.tiles,
+            vectors=count * tiling.rows,
+            in_vectors=count * tiling.row_tiles,
+            window_vectors=tiling.row_tiles,
+            width=inputs,
+        )
+        return replace(layer, chain=(Op.VV_ADD,)) if any(node.inputs[2:3]) else layer
+
+    def _recurrent(self, node: Node) -> Layer:
+        taken, weights = self._graph.shape(node.inputs[0]), self._graph.shape(node.inputs[1])
+        directions, gates = weights[0], _GATES[node.op]
+        hidden, width, steps = weights[1] // gates, weights[2], taken[0]
+        of_input = tiles.dense(width, hidden, self._native)
+        of_state = tiles.dense(hidden, hidden, self._native)
+        each = gates * (of_input.tiles + of_state.tiles)
+        output = next(name for name in node.outputs if name)
+        return Layer(
+            name=node.name,
+            op=node.op,
+            form=Form.RECURRENT,
+            nodes=(node.name,),
+            inputs=(self._source(node.inputs[0]),),
+            output=output,
+            shape=self._graph.shape(output),
+            macs=directions * steps * gates * hidden * (width + hidden),
+            row_tiles=max(of_input.row_tiles, of_state.row_tiles),
+            rows=of_state.rows,
+            tiles=directions * each,
+            passes=directions * steps * each,
+            vectors=directions * steps * of_state.rows,
+            in_vectors=steps * of_input.row_tiles,
+            window_vectors=of_input.row_tiles + 2 * of_state.row_tiles,
+            steps=steps,
+            hidden=hidden,
+            width=width,
+            directions=directions,
+        )
+
+    def _pool(self, node: Node) -> Layer:
+        shape, taken = self._graph.shape(node.outputs[0]), self._graph.shape(node.inputs[0])
+        kernel = node.wholes("kernel_shape")
+        wide = shape[0] * ceil(shape[1] / self._native)
+        high = kernel[0] if len(kernel) > 1 else 1
+        before = taken[2] if len(taken) > 3 else 1
+        # Horizontal sweeps over all rows of the input, then vertical ones over the output, as the firmware pools.
+        vectors = wide * (kernel[-1] * before * shape[-1] + (high - 1) * prod(shape[2:]))
+        average = node.op == "AveragePool"
+        return Layer(
+            name=node.name,
+            op=node.op,
+            form=Form.POOL,
+            nodes=(node.name,),
+            inputs=(self._source(node.inputs[0]),),
+            output=node.outputs[0],
+            shape=shape,
+            kernel=kernel,
+            row_tiles=1,
+            rows=ceil(shape[1] / self._native),
+            tiles=1,
+            passes=vectors,
+            vectors=vectors,
+            in_vectors=vectors_of(taken, self._native),
+            window_vectors=high * taken[-1] * ceil(taken[1] / self._native),
+            sweeps=kernel[-1] + high - 1,
+            chain=(Op.VV_ADD, Op.VV_MUL) if average else (Op.VV_MAX,),
+            scaled=average,
+        )
+
+    def _concat(self, node: Node) -> None:
+        """Addressing where every part starts at a native vector; else parts are moved by a shifted identity."""
+        shape = self._graph.shape(node.outputs[0])
+        offset, moved = 0, 0
+        for name in node.inputs:
+            part = self._graph.shape(name)
+            if offset % self._native:
+                moved += vectors_of(part, self._native)
+            offset += part[1]
+        if not moved:
+            return
+        self._add(
+            Layer(
+                name=node.name,
+                op="Concat",
+                form=Form.POOL,
+                nodes=(node.name,),
+                inputs=tuple(self._source(name) for name in node.inputs),
+                output=node.outputs[0],
+                shape=shape,
+                row_tiles=1,
+                rows=1,
+                tiles=1,
+                passes=moved,
+                vectors=moved,
+                in_vectors=moved,
+                window_vectors=shape[-1],
+                chain=(Op.VV_ADD,),
+            )
+        )
+        self._open.pop(node.outputs[0])
+
+    def _elementwise(self, node: Node) -> None:
+        ops = _CHAINS[node.op]
+        output = node.outputs[0]
+        shape = self._graph.shape(output)
+        moving = [self._source(n) for n in node.inputs if not self._graph.constant(n)]
+        if node.op == "Sum":
+            ops = ops * max(1, len(node.inputs) - 1)
+        scaled = node.op in ("BatchNormalization", "Mul")
+        candidates = [
+            self._open[name]
+            for name in moving
+            if name in self._open and len(self._consumers.get(name, ())) == 1 and name not in self._graph.outputs
+        ]
+        index = max(candidates, default=None)
+        if index is not None:
+            layer = self._layers[index]
+            chain = (*layer.chain, *ops)
+            partners = [name for name in moving if name != layer.output]
+            if mfus_needed(chain) <= self._device.mfus.whole and layer.shape == shape and self._ready(partners, index):
+                self._open.pop(layer.output)
+                self._open[output] = index
+                self._layers[index] = replace(
+                    layer,
+                    nodes=(*layer.nodes, node.name),
+                    inputs=(*layer.inputs, *partners),
+                    output=output,
+                    chain=chain,
+                    partners=layer.partners + sum(self._size(name) for name in partners),
+                    scaled=layer.scaled or scaled,
+                )
+                return
+        vectors = vectors_of(shape, self._native)
+        self._add(
+            Layer(
+                name=node.name,
+                op=node.op,
+                form=Form.ELEMENTWISE,
+                nodes=(node.name,),
+                inputs=tuple(moving),
+                output=output,
+                shape=shape,
+                vectors=vectors,
+                in_vectors=vectors,
+                window_vectors=shape[-1] if len(shape) > 3 else 1,
+                rows=ceil((shape[1] if len(shape) > 3 else shape[-1] if shape else 1) / self._native),
+                chain=ops,
+                partners=sum(self._size(name) for name in moving[1:]),
+                scaled=scaled,
+            )
+        )
+
+    def _ready(self, partners: Sequence[str], index: int) -> bool:
+        """Whether each partner was made before the layer: it cannot wait for a later one."""
+        later = {layer.output for layer in self._layers[index + 1 :]}
+        return not any(name in later for name in partners)
+
+    def _size(self, name: str) -> int:
+        return vectors_of(self._graph.shape(name), self._native)
+
+
+def _is_stride(node: Node) -> bool:
+    return all(size == 1 for size in node.wholes("kernel_shape"))

@@ -1,0 +1,171 @@
+"""GRU and LSTM, written out: onnxruntime's own cannot round the state between steps, so each becomes a ``Scan``.
+
+What the device takes is what Microsoft's published firmware takes: forward, constant weights, sigmoid and tanh, no
+clipping, ``linear_before_reset=0``. Products of the input are made for all steps at once, before the loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from windtunnel_emulators.brainwave.numerics import weights
+from windtunnel_emulators.brainwave.numerics.activations import Layout, quantised
+from windtunnel_emulators.brainwave.numerics.attributes import has, number_of, text_of, texts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from onnx import GraphProto, NodeProto
+
+    from windtunnel_emulators.brainwave.numerics.editing import Editor
+    from windtunnel_emulators.brainwave.numerics.formats import BlockFormat
+
+_USUAL = {"GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+
+
+def refusal(node: NodeProto, editor: Editor) -> str | None:
+    """Why the device would not take it; None when it would."""
+    if text_of(node, "direction", "forward") != "forward":
+        return f"its direction is {text_of(node, 'direction', 'forward')}, and the device runs forward only"
+    activations = tuple(name.lower() for name in texts_of(node, "activations"))
+    if activations and activations != _USUAL[node.op_type]:
+        return f"its activations are {', '.join(activations)}, and the device has sigmoid and tanh"
+    if has(node, "clip"):
+        return "it clips its activations"
+    if number_of(node, "linear_before_reset", 0):
+        return "linear_before_reset is set"
+    if number_of(node, "layout", 0):
+        return "its layout is batch first"
+    if number_of(node, "input_forget", 0):
+        return "its input and forget gates are coupled"
+    if any(node.input[i] for i in (4, 7) if i < len(node.input)):
+        return "it has sequence lengths or peepholes"
+    if any(editor.value(name) is None for name in node.input[1:4] if name):
+        return "its weights are computed, or not float32"
+    return None
+
+
+def expand(
+    node: NodeProto,
+    editor: Editor,
+    number: BlockFormat,
+    rounded_input: Callable[[str, Layout], str],
+) -> None:
+    """Write the node as products, a ``Scan`` and the outputs that it had."""
+    _Expansion(node, editor, number).write(rounded_input)
+
+
+class _Expansion:
+    def __init__(self, node: NodeProto, editor: Editor, number: BlockFormat) -> None:
+        self._node = node
+        self._editor = editor
+        self._number = number
+        self._is_lstm = node.op_type == "LSTM"
+        self._gates = 4 if self._is_lstm else 3
+        self._of_input = _value(editor, node.input[1])[0]
+        self._of_state = _value(editor, node.input[2])[0]
+        self._hidden = self._of_state.shape[1]
+        size = self._gates * self._hidden
+        bias = _value(editor, node.input[3])[0] if len(node.input) > 3 and node.input[3] else np.zeros(2 * size)
+        self._bias = np.asarray(bias[:size] + bias[size:], np.float32)
+
+    def write(self, rounded_input: Callable[[str, Layout], str]) -> None:
+        editor, node = self._editor, self._node
+        source = rounded_input(node.input[0], Layout(length=self._of_input.shape[1], last=True))
+        kernel = weights.matrix(self._of_input, self._number, inputs_axis=1).T
+        products = editor.node("MatMul", [source, editor.floats("weights", kernel)])
+        products = editor.node("Add", [products, editor.floats("bias", self._bias)])
+        states = [self._initial(5), *([self._initial(6)] if self._is_lstm else [])]
+        body = self._body()
+        finals = [editor.name("final") for _ in states]
+        steps = editor.name("steps")
+        editor.nodes.append(
+            helper.make_node(
+                "Scan", [*states, products], [*finals, steps], name=editor.name("scan"), body=body, num_scan_inputs=1
+            )
+        )
+        first = editor.integers([0])
+        wanted = [*node.output, "", "", ""]
+        if wanted[0]:
+            editor.node("Unsqueeze", [steps, editor.integers([1])], output=wanted[0])
+        for final, name in zip(finals, wanted[1:], strict=False):
+            if name:
+                editor.node("Unsqueeze", [final, first], output=name)
+
+    def _initial(self, index: int) -> str:
+        """The state before the first step, [batch, hidden]."""
+        editor, node = self._editor, self._node
+        if len(node.input) > index and node.input[index]:
+            return editor.node("Squeeze", [node.input[index], editor.integers([0])])
+        batch = editor.node("Gather", [editor.node("Shape", [node.input[0]]), editor.integers([1])], axis=0)
+        shape = editor.node("Concat", [batch, editor.integers([self._hidden])], axis=0)
+        return editor.node("ConstantOfShape", [shape])  # float32 zeros
+
+    def _body(self) -> GraphProto:
+        """One step. Its nodes take weights from outside, as ONNX's inner graphs may."""
+        editor = self._editor
+        outside, editor.nodes = editor.nodes, []
+        try:
+            state, carried, product = (editor.name(what) for what in ("state", "cell", "product"))
+            if self._is_lstm:
+                results = self._lstm_step(state, carried, product)
+                given = [state, carried, product]
+            else:
+                results = [self._gru_step(state, product)]
+                given = [state, product]
+            # A state that leaves the loop and the step's own output are two outputs, also when they are equal.
+            results.append(editor.node("Identity", [results[0]]))
+            return helper.make_graph(
+                editor.nodes,
+                editor.name("step"),
+                [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in given],
+                [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in results],
+            )
+        finally:
+            editor.nodes = outside
+
+    def _state_product(self, state: str, gates: slice) -> str:
+        rows = self._of_state[gates.start * self._hidden : gates.stop * self._hidden]
+        kernel = weights.matrix(rows, self._number, inputs_axis=1).T
+        rounded = quantised(self._editor, state, Layout(length=self._hidden, last=True), self._number, positive=False)
+        return self._editor.node("MatMul", [rounded, self._editor.floats("weights", kernel)])
+
+    def _parts(self, source: str, gates: slice) -> str:
+        editor = self._editor
+        ends = [editor.integers([n * self._hidden]) for n in (gates.start, gates.stop)]
+        return editor.node("Slice", [source, *ends, editor.integers([1])])
+
+    def _gru_step(self, state: str, product: str) -> str:
+        """ONNX: gates z, r, h; the reset gate acts on the state before its product."""
+        editor = self._editor
+        both = slice(0, 2)
+        sums = editor.node("Add", [self._parts(product, both), self._state_product(state, both)])
+        gates = editor.node("Sigmoid", [sums])
+        update, reset = self._parts(gates, slice(0, 1)), self._parts(gates, slice(1, 2))
+        kept = editor.node("Mul", [reset, state])
+        last = slice(2, 3)
+        new = editor.node("Tanh", [editor.node("Add", [self._parts(product, last), self._state_product(kept, last)])])
+        rest = editor.node("Sub", [editor.scalar(1.0), update])
+        return editor.node("Add", [editor.node("Mul", [rest, new]), editor.node("Mul", [update, state])])
+
+    def _lstm_step(self, state: str, cell: str, product: str) -> list[str]:
+        """ONNX: gates i, o, f, c."""
+        editor = self._editor
+        sums = editor.node("Add", [product, self._state_product(state, slice(0, 4))])
+        gates = editor.node("Sigmoid", [self._parts(sums, slice(0, 3))])
+        into, out, forget = (self._parts(gates, slice(i, i + 1)) for i in range(3))
+        new = editor.node("Tanh", [self._parts(sums, slice(3, 4))])
+        kept = editor.node("Mul", [forget, cell])
+        next_cell = editor.node("Add", [kept, editor.node("Mul", [into, new])])
+        return [editor.node("Mul", [out, editor.node("Tanh", [next_cell])]), next_cell]
+
+
+def _value(editor: Editor, name: str) -> NDArray[np.float32]:
+    value = editor.value(name)
+    if value is None:
+        raise ValueError(f"{name!r} is no value of the file")  # refusal() has made sure of it
+    return value
