@@ -40,6 +40,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """When the last write of a chain was done, and how long its multiplication waited for weights alone."""
+
+    chain: str
+    end: float
+    waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What the engine found."""
 
@@ -49,6 +58,8 @@ class Run:
     """Of a step in the steady state."""
     events: tuple[Event, ...]
     """Of the steps that were run one by one."""
+    spans: tuple[Span, ...]
+    """Of the same steps, chain by chain."""
 
 
 @dataclass(slots=True)
@@ -73,6 +84,8 @@ class Engine:
         self._loaded: dict[str, float] = {}
         self._used: dict[str, float] = {}
         self._events: list[Event] = []
+        self._spans: list[Span] = []
+        self._waited = 0.0
         self.end = 0.0
 
     def run(self, program: Program) -> Run:
@@ -91,10 +104,11 @@ class Engine:
             if even >= 2 or done >= _STEPS_LIMIT:
                 break
         cycles = self.end + (program.steps - done) * length
-        return Run(cycles=cycles, step_cycles=length, events=tuple(self._events))
+        return Run(cycles=cycles, step_cycles=length, events=tuple(self._events), spans=tuple(self._spans))
 
     def _chain(self, piece: Chain) -> None:
         stream = _Stream(self._clock, self._clock)
+        self._waited = 0.0
         unit, used = 0, set[int]()
         for instruction in piece.instructions:
             self._clock += self._issue
@@ -112,6 +126,9 @@ class Engine:
                 self._load(piece, instruction)
             else:
                 self._write(piece, instruction, stream)
+        if piece.flush:
+            self._clock = max(self._clock, self.end)
+        self._spans.append(Span(chain=piece.name, end=self.end, waited=self._waited))
 
     def _read(self, instruction: Instruction) -> _Stream:
         source = self._written.get(instruction.operand)
@@ -127,7 +144,6 @@ class Engine:
         end = start + instruction.occupancy
         self._free["DRAM"] = end
         self._loaded[piece.weights] = end
-        self.end = max(self.end, end)
         self._note("DRAM", piece, instruction, start, end)
 
     def _multiply(self, piece: Chain, instruction: Instruction, stream: _Stream) -> _Stream:
@@ -135,11 +151,13 @@ class Engine:
         busy = instruction.occupancy
         rows = max(1, instruction.vectors)
         late = 0.0 if self._whole else stream.last - busy * (columns - 1) / columns
-        start = max(stream.first, self._free.get("MVM", 0.0), late, self._loaded.get(piece.weights, 0.0), self._clock)
+        ready = max(stream.first, self._free.get("MVM", 0.0), late, self._clock)
+        start = max(ready, self._loaded.get(piece.weights, 0.0))
+        self._waited += start - ready
         end = start + busy
         self._free["MVM"] = end
-        if piece.weights:
-            self._used[piece.weights] = end
+        if instruction.operand:
+            self._used[instruction.operand] = end
         self._note("MVM", piece, instruction, start, end)
         delay = self._device.matrix_cycles.value
         if self._whole:

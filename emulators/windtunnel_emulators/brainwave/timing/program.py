@@ -58,6 +58,8 @@ class Chain:
     instructions: tuple[Instruction, ...]
     weights: str = ""
     """What must be in the matrix register file before ``mv_mul`` starts; empty when it always is."""
+    flush: bool = False
+    """Nothing behind it starts before all of it is written (``end_chain``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,9 @@ class Program:
         return sum(len(chain.instructions) for chain in self.step)
 
 
-def chain(name: str, *instructions: Instruction, weights: str = "") -> Chain:
+def chain(name: str, *instructions: Instruction) -> Chain:
     """A chain from its instructions."""
-    return Chain(name=name, instructions=tuple(instructions), weights=weights)
+    return Chain(name=name, instructions=tuple(instructions))
 
 
 def mfus_needed(ops: Sequence[Op]) -> int:
