@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Attribute: TypeAlias = "int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]"
 
@@ -57,7 +58,7 @@ class Node:
         return tuple(v for v in value if isinstance(v, str)) if isinstance(value, tuple) else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the two indexes are made once
 class Graph:
     """What is left of a model after everything constant has been taken out. Nodes are in topological order."""
 
@@ -77,11 +78,13 @@ class Graph:
         """Whether it is a value of the file; the empty name (a missing input) is."""
         return not name or self.tensors[name].constant
 
-    def producers(self) -> dict[str, Node]:
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
         """The node that makes each value."""
         return {output: node for node in self.nodes for output in node.outputs if output}
 
-    def consumers(self) -> dict[str, list[Node]]:
+    @cached_property
+    def consumers(self) -> Mapping[str, Sequence[Node]]:
         """The nodes that take each value."""
         found: dict[str, list[Node]] = {}
         for node in self.nodes:

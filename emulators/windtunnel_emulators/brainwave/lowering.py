@@ -49,14 +49,41 @@ def lower(graph: Graph, segment: Segment, device: Device) -> tuple[Layer, ...]:
     return _Lowering(graph, segment, device).layers()
 
 
+class _Growing:
+    """A layer that operators still join."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.output = layer.output
+        self.chain = layer.chain
+        self.nodes = list(layer.nodes)
+        self.inputs = list(layer.inputs)
+        self.partners = layer.partners
+        self.scaled = layer.scaled
+
+    def done(self) -> Layer:
+        """As it is now."""
+        if len(self.nodes) == len(self.layer.nodes):
+            return self.layer
+        return replace(
+            self.layer,
+            nodes=tuple(self.nodes),
+            inputs=tuple(self.inputs),
+            output=self.output,
+            chain=self.chain,
+            partners=self.partners,
+            scaled=self.scaled,
+        )
+
+
 class _Lowering:
     def __init__(self, graph: Graph, segment: Segment, device: Device) -> None:
         self._graph = graph
         self._segment = segment
         self._device = device
         self._native = device.native_dim.whole
-        self._consumers = graph.consumers()
-        self._layers: list[Layer] = []
+        self._consumers = graph.consumers
+        self._layers: list[_Growing] = []
         self._open: dict[str, int] = {}
         """The layer that ends with a value, while nothing else has used it."""
         self._alias: dict[str, str] = {}
@@ -77,14 +104,14 @@ class _Lowering:
                 self._concat(node)
             else:
                 self._elementwise(node)
-        return tuple(self._layers)
+        return tuple(layer.done() for layer in self._layers)
 
     def _source(self, name: str) -> str:
         return self._alias.get(name, name)
 
     def _add(self, layer: Layer) -> None:
         self._open[layer.output] = len(self._layers)
-        self._layers.append(layer)
+        self._layers.append(_Growing(layer))
 
     def _convolution(self, node: Node) -> Layer:
         shape, taken = self._graph.shape(node.outputs[0]), self._graph.shape(node.inputs[0])
@@ -269,18 +296,15 @@ class _Lowering:
             layer = self._layers[index]
             chain = (*layer.chain, *ops)
             partners = [name for name in moving if name != layer.output]
-            if mfus_needed(chain) <= self._device.mfus.whole and layer.shape == shape and self._ready(partners, index):
+            alike = layer.layer.shape == shape
+            if alike and mfus_needed(chain) <= self._device.mfus.whole and self._ready(partners, index):
                 self._open.pop(layer.output)
                 self._open[output] = index
-                self._layers[index] = replace(
-                    layer,
-                    nodes=(*layer.nodes, node.name),
-                    inputs=(*layer.inputs, *partners),
-                    output=output,
-                    chain=chain,
-                    partners=layer.partners + sum(self._size(name) for name in partners),
-                    scaled=layer.scaled or scaled,
-                )
+                layer.nodes.append(node.name)
+                layer.inputs += partners
+                layer.output, layer.chain = output, chain
+                layer.partners += sum(self._size(name) for name in partners)
+                layer.scaled = layer.scaled or scaled
                 return
         vectors = vectors_of(shape, self._native)
         self._add(

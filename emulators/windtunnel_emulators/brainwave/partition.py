@@ -96,12 +96,12 @@ def _is_classifier(graph: Graph, node: Node) -> bool:
 
 def _places(graph: Graph, runs: set[str], heavy: set[str]) -> dict[str, Place]:
     before_heavy: set[str] = set()
-    consumers = graph.consumers()
+    consumers = graph.consumers
     for node in reversed(graph.nodes):
         after = [other for output in node.outputs for other in consumers.get(output, ())]
         if any(_key(other) in heavy or _key(other) in before_heavy for other in after):
             before_heavy.add(_key(node))
-    producers = graph.producers()
+    producers = graph.producers
     placed: dict[str, Place] = {}
     behind: set[str] = set()
     """Nodes that have the FPGA before them."""
@@ -119,7 +119,7 @@ def _places(graph: Graph, runs: set[str], heavy: set[str]) -> dict[str, Place]:
 
 def _stages(graph: Graph, placed: dict[str, Place]) -> dict[str, int]:
     """Even numbers on the CPU, odd ones on the FPGA; a value goes from lower to higher."""
-    producers = graph.producers()
+    producers = graph.producers
     stages: dict[str, int] = {}
     for node in graph.nodes:
         key = _key(node)
@@ -134,7 +134,7 @@ def _stages(graph: Graph, placed: dict[str, Place]) -> dict[str, int]:
 
 
 def _segments(graph: Graph, placed: dict[str, Place], stages: dict[str, int]) -> tuple[Segment, ...]:
-    producers, consumers = graph.producers(), graph.consumers()
+    producers, consumers = graph.producers, graph.consumers
     last_fpga = max(stage for stage in stages.values() if stage % 2)
     result: list[Segment] = []
     for stage in sorted(set(stages.values())):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import MISSING, fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -39,9 +40,10 @@ def load_device(wanted: str) -> Device:
             f"there is no device {wanted!r}",
             way_out=f"Use one of {', '.join(names())}, or the path of a .toml file that describes your own.",
         )
-    return _built_in(wanted)
+    return _built_in(wanted.upper())
 
 
+@cache
 def _built_in(name: str) -> Device:
     file = resources.files("windtunnel_emulators.brainwave.devices").joinpath(f"{name.lower()}.toml")
     return _parse(file.read_text("utf-8"), name, custom=False)
@@ -67,7 +69,7 @@ def _parse(text: str, origin: str, *, custom: bool) -> Device:
                 f"the device file {origin!r} builds on {base!r}, which is no device",
                 way_out=f"base is one of {', '.join(names())}.",
             )
-        parent = _built_in(base)
+        parent = _built_in(base.upper())
         numbers, kind = dict(parent.quantities()), parent.kind
     for key in _NUMBERS & set(content):
         numbers[key] = _quantity(key, content[key], origin, custom=custom)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,19 +26,29 @@ class Editor:
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
         self.nodes: list[NodeProto] = []
         self._values: dict[str, TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self._values[node.output[0]] = node.attribute[0].t
+        self._producers = {name: node for node in model.graph.node for name in node.output if name}
         self._made: dict[str, TensorProto] = {}
         self._count = 0
 
     def value(self, name: str) -> NDArray[np.float32] | None:
-        """A float32 value that the file holds; None when it is computed, or of another type."""
+        """A float32 value that follows from the file alone; None when it is computed, or of another type."""
+        found = self._constant(name)
+        return found if found is not None and found.dtype == np.float32 else None
+
+    def _constant(self, name: str) -> NDArray[np.generic] | None:
         tensor = self._values.get(name)
-        if tensor is None:
+        if tensor is not None:
+            return numpy_helper.to_array(tensor)
+        node = self._producers.get(name)
+        if node is None or any(a.HasField("g") for a in node.attribute):
             return None
-        array = numpy_helper.to_array(tensor)
-        return array if array.dtype == np.float32 else None
+        given = {source: self._constant(source) for source in node.input if source}
+        if any(value is None for value in given.values()):
+            return None
+        # What exporters leave in the file of a weight that they transposed or reshaped.
+        found = ReferenceEvaluator(node).run([name], given)[0]
+        self._values[name] = numpy_helper.from_array(np.asarray(found), name)
+        return np.asarray(found)
 
     def name(self, what: str) -> str:
         """A new name."""
@@ -75,6 +86,13 @@ class Editor:
         name = f"{PREFIX}integers:{','.join(map(str, numbers))}"
         if name not in self._made:
             self._made[name] = numpy_helper.from_array(np.asarray(numbers, np.int64), name)
+        return name
+
+    def index(self, number: int) -> str:
+        """A scalar of int64."""
+        name = f"{PREFIX}index:{number}"
+        if name not in self._made:
+            self._made[name] = numpy_helper.from_array(np.asarray(number, np.int64), name)
         return name
 
     def reduced_max(self, source: str, axis: int) -> str:

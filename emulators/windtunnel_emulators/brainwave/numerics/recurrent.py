@@ -1,6 +1,6 @@
 """GRU and LSTM, written out: onnxruntime's own cannot round the state between steps, so each becomes a ``Scan``.
 
-What the device takes is what Microsoft's published firmware takes: forward, constant weights, sigmoid and tanh, no
+What the device takes is what Microsoft's published firmware takes: constant weights, sigmoid and tanh, no
 clipping, ``linear_before_reset=0``. Products of the input are made for all steps at once, before the loop.
 """
 
@@ -29,10 +29,8 @@ _USUAL = {"GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 
 def refusal(node: NodeProto, editor: Editor) -> str | None:
     """Why the device would not take it; None when it would."""
-    if text_of(node, "direction", "forward") != "forward":
-        return f"its direction is {text_of(node, 'direction', 'forward')}, and the device runs forward only"
     activations = tuple(name.lower() for name in texts_of(node, "activations"))
-    if activations and activations != _USUAL[node.op_type]:
+    if activations not in ((), _USUAL[node.op_type], _USUAL[node.op_type] * 2):
         return f"its activations are {', '.join(activations)}, and the device has sigmoid and tanh"
     if has(node, "clip"):
         return "it clips its activations"
@@ -66,56 +64,76 @@ class _Expansion:
         self._number = number
         self._is_lstm = node.op_type == "LSTM"
         self._gates = 4 if self._is_lstm else 3
-        self._of_input = _value(editor, node.input[1])[0]
-        self._of_state = _value(editor, node.input[2])[0]
-        self._hidden = self._of_state.shape[1]
-        size = self._gates * self._hidden
-        bias = _value(editor, node.input[3])[0] if len(node.input) > 3 and node.input[3] else np.zeros(2 * size)
-        self._bias = np.asarray(bias[:size] + bias[size:], np.float32)
+        self._of_input = _value(editor, node.input[1])
+        self._of_state = _value(editor, node.input[2])
+        self._hidden = self._of_state.shape[2]
+        self._size = self._gates * self._hidden
+        both = (len(self._of_input), 2 * self._size)
+        self._bias = _value(editor, node.input[3]) if len(node.input) > 3 and node.input[3] else np.zeros(both)
 
     def write(self, rounded_input: Callable[[str, Layout], str]) -> None:
-        editor, node = self._editor, self._node
-        source = rounded_input(node.input[0], Layout(length=self._of_input.shape[1], last=True))
-        kernel = weights.matrix(self._of_input, self._number, inputs_axis=1).T
+        source = rounded_input(self._node.input[0], Layout(length=self._of_input.shape[2], last=True))
+        direction = text_of(self._node, "direction", "forward")
+        backwards = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
+        found = [self._scan(index, source, backwards=back) for index, back in enumerate(backwards)]
+        for place, name in enumerate(self._node.output):
+            if name:
+                # Y is [steps, directions, batch, hidden]; the last states are [directions, batch, hidden].
+                self._join([outputs[place] for outputs in found], 1 if place == 0 else 0, name)
+
+    def _join(self, values: list[str], axis: int, output: str) -> None:
+        editor = self._editor
+        whole = [editor.node("Unsqueeze", [value, editor.integers([axis])]) for value in values[:-1]]
+        if not whole:
+            editor.node("Unsqueeze", [values[0], editor.integers([axis])], output=output)
+            return
+        whole.append(editor.node("Unsqueeze", [values[-1], editor.integers([axis])]))
+        editor.node("Concat", whole, output=output, axis=axis)
+
+    def _scan(self, direction: int, source: str, *, backwards: bool) -> list[str]:
+        """One direction: all outputs of the steps [steps, batch, hidden], and the last states [batch, hidden]."""
+        editor = self._editor
+        kernel = weights.matrix(self._of_input[direction], self._number, inputs_axis=1).T
         products = editor.node("MatMul", [source, editor.floats("weights", kernel)])
-        products = editor.node("Add", [products, editor.floats("bias", self._bias)])
-        states = [self._initial(5), *([self._initial(6)] if self._is_lstm else [])]
-        body = self._body()
-        finals = [editor.name("final") for _ in states]
-        steps = editor.name("steps")
+        bias = self._bias[direction]
+        both = np.asarray(bias[: self._size] + bias[self._size :], np.float32)
+        products = editor.node("Add", [products, editor.floats("bias", both)])
+        states = [self._initial(5, direction), *([self._initial(6, direction)] if self._is_lstm else [])]
+        finals, steps = [editor.name("final") for _ in states], editor.name("steps")
         editor.nodes.append(
             helper.make_node(
-                "Scan", [*states, products], [*finals, steps], name=editor.name("scan"), body=body, num_scan_inputs=1
+                "Scan",
+                [*states, products],
+                [*finals, steps],
+                name=editor.name("scan"),
+                body=self._body(direction),
+                num_scan_inputs=1,
+                scan_input_directions=[int(backwards)],
+                scan_output_directions=[int(backwards)],
             )
         )
-        first = editor.integers([0])
-        wanted = [*node.output, "", "", ""]
-        if wanted[0]:
-            editor.node("Unsqueeze", [steps, editor.integers([1])], output=wanted[0])
-        for final, name in zip(finals, wanted[1:], strict=False):
-            if name:
-                editor.node("Unsqueeze", [final, first], output=name)
+        return [steps, *finals]
 
-    def _initial(self, index: int) -> str:
+    def _initial(self, index: int, direction: int) -> str:
         """The state before the first step, [batch, hidden]."""
         editor, node = self._editor, self._node
         if len(node.input) > index and node.input[index]:
-            return editor.node("Squeeze", [node.input[index], editor.integers([0])])
+            return editor.node("Gather", [node.input[index], editor.index(direction)], axis=0)
         batch = editor.node("Gather", [editor.node("Shape", [node.input[0]]), editor.integers([1])], axis=0)
         shape = editor.node("Concat", [batch, editor.integers([self._hidden])], axis=0)
         return editor.node("ConstantOfShape", [shape])  # float32 zeros
 
-    def _body(self) -> GraphProto:
+    def _body(self, direction: int) -> GraphProto:
         """One step. Its nodes take weights from outside, as ONNX's inner graphs may."""
         editor = self._editor
         outside, editor.nodes = editor.nodes, []
         try:
             state, carried, product = (editor.name(what) for what in ("state", "cell", "product"))
             if self._is_lstm:
-                results = self._lstm_step(state, carried, product)
+                results = self._lstm_step(state, carried, product, direction)
                 given = [state, carried, product]
             else:
-                results = [self._gru_step(state, product)]
+                results = [self._gru_step(state, product, direction)]
                 given = [state, product]
             # A state that leaves the loop and the step's own output are two outputs, also when they are equal.
             results.append(editor.node("Identity", [results[0]]))
@@ -128,8 +146,8 @@ class _Expansion:
         finally:
             editor.nodes = outside
 
-    def _state_product(self, state: str, gates: slice) -> str:
-        rows = self._of_state[gates.start * self._hidden : gates.stop * self._hidden]
+    def _state_product(self, state: str, gates: slice, direction: int) -> str:
+        rows = self._of_state[direction][gates.start * self._hidden : gates.stop * self._hidden]
         kernel = weights.matrix(rows, self._number, inputs_axis=1).T
         rounded = quantised(self._editor, state, Layout(length=self._hidden, last=True), self._number, positive=False)
         return self._editor.node("MatMul", [rounded, self._editor.floats("weights", kernel)])
@@ -139,23 +157,23 @@ class _Expansion:
         ends = [editor.integers([n * self._hidden]) for n in (gates.start, gates.stop)]
         return editor.node("Slice", [source, *ends, editor.integers([1])])
 
-    def _gru_step(self, state: str, product: str) -> str:
+    def _gru_step(self, state: str, product: str, direction: int) -> str:
         """ONNX: gates z, r, h; the reset gate acts on the state before its product."""
         editor = self._editor
-        both = slice(0, 2)
-        sums = editor.node("Add", [self._parts(product, both), self._state_product(state, both)])
+        both, last = slice(0, 2), slice(2, 3)
+        sums = editor.node("Add", [self._parts(product, both), self._state_product(state, both, direction)])
         gates = editor.node("Sigmoid", [sums])
         update, reset = self._parts(gates, slice(0, 1)), self._parts(gates, slice(1, 2))
         kept = editor.node("Mul", [reset, state])
-        last = slice(2, 3)
-        new = editor.node("Tanh", [editor.node("Add", [self._parts(product, last), self._state_product(kept, last)])])
+        sums = editor.node("Add", [self._parts(product, last), self._state_product(kept, last, direction)])
         rest = editor.node("Sub", [editor.scalar(1.0), update])
-        return editor.node("Add", [editor.node("Mul", [rest, new]), editor.node("Mul", [update, state])])
+        new = editor.node("Mul", [rest, editor.node("Tanh", [sums])])
+        return editor.node("Add", [new, editor.node("Mul", [update, state])])
 
-    def _lstm_step(self, state: str, cell: str, product: str) -> list[str]:
+    def _lstm_step(self, state: str, cell: str, product: str, direction: int) -> list[str]:
         """ONNX: gates i, o, f, c."""
         editor = self._editor
-        sums = editor.node("Add", [product, self._state_product(state, slice(0, 4))])
+        sums = editor.node("Add", [product, self._state_product(state, slice(0, 4), direction)])
         gates = editor.node("Sigmoid", [self._parts(sums, slice(0, 3))])
         into, out, forget = (self._parts(gates, slice(i, i + 1)) for i in range(3))
         new = editor.node("Tanh", [self._parts(sums, slice(3, 4))])

@@ -31,7 +31,7 @@ def quantise(
         rounded[..., start:stop] = _block(moved[..., start:stop], number)
         start = stop
     # Zeros have no sign: a sign and a magnitude of zero is one number, and the sum below makes it the positive one.
-    return np.moveaxis(rounded + 0.0, -1, axis).astype(np.float32)
+    return np.asarray(np.moveaxis(rounded + 0.0, -1, axis), np.float32)
 
 
 def _block(values: NDArray[np.float64], number: BlockFormat) -> NDArray[np.float64]:

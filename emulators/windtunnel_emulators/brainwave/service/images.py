@@ -29,7 +29,7 @@ def preprocessed(content: bytes, *, side: int = SIDE) -> NDArray[np.float32]:
     """[side, side, 3] in RGB. Raises ``Refused`` for what is no picture."""
     pixels = decoded(content).astype(np.float32)
     height, width = pixels.shape[:2]
-    # In float32 and truncated, as TensorFlow computes it: 256 may become 255, and a cut of 256 would then not fit.
+    # In float32 and truncated, as TensorFlow computes it: 256 may become 255.
     scale = np.float32(_SHORTER) / np.float32(width if height > width else height)
     new_height, new_width = int(np.float32(height) * scale), int(np.float32(width) * scale)
     if min(new_height, new_width) < side:

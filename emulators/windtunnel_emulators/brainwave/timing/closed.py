@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.brainwave.layers import Form
 from windtunnel_emulators.brainwave.lowering import INSTRUCTIONS
 from windtunnel_emulators.brainwave.timing.cost import LayerTime, PartTime, bound_of
-from windtunnel_emulators.brainwave.timing.units import Busy, busy, load_cycles
+from windtunnel_emulators.brainwave.timing.units import busy, load_cycles
 from windtunnel_emulators.brainwave.timing.weights import groups
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.brainwave.devices import Device
     from windtunnel_emulators.brainwave.layers import Layer
+    from windtunnel_emulators.brainwave.timing.units import Busy
+    from windtunnel_emulators.brainwave.timing.weights import Group
 
 NAME = "closed form"
 
@@ -46,29 +48,23 @@ def compute_cycles(layer: Layer, device: Device, units: Busy) -> float:
     return units.compute + device.depth_cycles.value * layer.sweeps
 
 
+def part_cycles(layers: Sequence[Layer], device: Device) -> float:
+    """The whole of a part, without the account of each layer."""
+    return _Flow(layers, device).total
+
+
 def time_part(layers: Sequence[Layer], device: Device) -> PartTime:
     """One FPGA part."""
-    units = [busy(layer, device) for layer in layers]
-    compute = [compute_cycles(layer, device, u) for layer, u in zip(layers, units, strict=True)]
-    resident = sum(layer.tiles for layer in layers) <= device.mrf_tiles.whole
-    stalls = [0.0] * len(layers)
-    first = 0.0
-    if not resident:
-        found = groups(layers, device.mrf_tiles.whole // 2)
-        loads = [load_cycles(group.tiles, device) for group in found]
-        first = loads[0] if loads else 0.0
-        for group, following, load in zip(found, found[1:], loads[1:], strict=False):
-            working = sum(compute[share.layer] * share.fraction for share in group.shares)
-            stalls[following.shares[0].layer] += max(0.0, load - working)
+    flow = _Flow(layers, device)
     times: list[LayerTime] = []
-    now = first
-    for layer, unit, work, stall in zip(layers, units, compute, stalls, strict=True):
+    now = flow.first
+    for layer, unit, work, stall in zip(layers, flow.units, flow.compute, flow.stalls, strict=True):
         times.append(
             LayerTime(
                 layer=layer,
                 mvm=unit.mvm,
                 mfu=unit.mfu,
-                dram=unit.spill + (0.0 if resident else load_cycles(layer.tiles, device)),
+                dram=unit.spill + (0.0 if flow.resident else load_cycles(layer.tiles, device)),
                 stall=stall,
                 cycles=work + stall,
                 weight_bytes=layer.tiles * device.tile_bytes,
@@ -77,4 +73,25 @@ def time_part(layers: Sequence[Layer], device: Device) -> PartTime:
             )
         )
         now += work + stall
-    return PartTime(engine=NAME, layers=tuple(times), cycles=now, resident=resident, first_load=first)
+    return PartTime(engine=NAME, layers=tuple(times), cycles=now, resident=flow.resident, first_load=flow.first)
+
+
+class _Flow:
+    """Layers one after the other, while weights stream in behind them."""
+
+    def __init__(self, layers: Sequence[Layer], device: Device) -> None:
+        self.units = [busy(layer, device) for layer in layers]
+        self.compute = [compute_cycles(layer, device, u) for layer, u in zip(layers, self.units, strict=True)]
+        self.resident = sum(layer.tiles for layer in layers) <= device.mrf_tiles.whole
+        self.stalls = [0.0] * len(layers)
+        self.first = 0.0
+        if not self.resident:
+            self._stream(groups(layers, device.mrf_tiles.whole // 2), device)
+        self.total = self.first + sum(self.compute) + sum(self.stalls)
+
+    def _stream(self, found: Sequence[Group], device: Device) -> None:
+        loads = [load_cycles(group.tiles, device) for group in found]
+        self.first = loads[0]
+        for group, following, load in zip(found, found[1:], loads[1:], strict=False):
+            working = sum(self.compute[share.layer] * share.fraction for share in group.shares)
+            self.stalls[following.shares[0].layer] += max(0.0, load - working)

@@ -74,7 +74,10 @@ class _Resource:
 
 
 def closed_loop(service: Service, clients: int, requests: int = 2000) -> Load:
-    """Each client sends its next request when it has the answer to the last."""
+    """Each client sends its next request when it has the answer to the last.
+
+    The rate is that after the first answer to each client, when the queue is as long as it gets.
+    """
     return _simulate(service, clients=clients, requests=requests, rate=None, seed=0)
 
 
@@ -98,6 +101,7 @@ def _simulate(service: Service, *, clients: int, requests: int, rate: float | No
              _Stage.CPU_AFTER: (cpu, service.cpu_after)}  # fmt: skip
     began: dict[int, float] = {}
     latencies: list[float] = []
+    answered: list[float] = []
     waits: list[float] = []
     stage_of: dict[int, _Stage] = {}
     sent = 0
@@ -126,7 +130,6 @@ def _simulate(service: Service, *, clients: int, requests: int, rate: float | No
             send(0.0)
     else:
         push(0.0, _Stage.ARRIVE, -1)
-    now = 0.0
     while events:
         now, _, stage, request = heapq.heappop(events)
         if stage is _Stage.ARRIVE:
@@ -147,16 +150,19 @@ def _simulate(service: Service, *, clients: int, requests: int, rate: float | No
                 push(now, _Stage(at + 1), request)
                 continue
             latencies.append(now + service.back - began[request])
+            answered.append(now)
             if rate is None:
                 send(now + service.back)
-    latencies.sort()
     count = len(latencies)
+    warm = min(clients, count - 1)
+    since = answered[warm - 1] if warm else 0.0
+    steady = sorted(latencies[warm:])
     return Load(
         clients=clients,
         requests=count,
-        per_second=1000 * count / (now + service.back),
-        mean_ms=sum(latencies) / count,
-        p50_ms=latencies[count // 2],
-        p99_ms=latencies[min(count - 1, count * 99 // 100)],
+        per_second=1000 * (count - warm) / (answered[-1] - since),
+        mean_ms=sum(steady) / len(steady),
+        p50_ms=steady[len(steady) // 2],
+        p99_ms=steady[len(steady) * 99 // 100],
         wait_ms=sum(waits) / len(waits),
     )

@@ -120,6 +120,26 @@ class Timeline:
         return sum(p.ms for p in self.phases if p.where is Where.CPU) - self.cpu_before_ms
 
 
+def npu_ms(graph: Graph, segments: Sequence[Segment], parts: Sequence[tuple[int, float]], device: Device) -> float:
+    """At the FPGA, as ``Timeline.npu_ms``; ``parts`` are the first layer's native vectors, and cycles."""
+    total = 0.0
+    timed = iter(parts)
+    for segment in segments:
+        if segment.place is Place.FPGA:
+            vectors, cycles = next(timed)
+            total += sum(_transfers(graph, segment, vectors, device)) + device.milliseconds(cycles)
+    return total
+
+
+def _transfers(graph: Graph, segment: Segment, first: int, device: Device) -> tuple[float, float]:
+    """There, with the invocation, and back."""
+    invoke = device.invoke_us.value / 1000
+    if device.dram_gbps is None:
+        return invoke, 0.0  # a recurrent device's invocation was fitted with its transfers in it
+    vectors = first if len(segment.inputs) == 1 else _crossing(graph, segment.inputs, device)
+    return invoke + transfer_ms(vectors, device), transfer_ms(_crossing(graph, segment.outputs, device), device)
+
+
 def timeline(
     graph: Graph, segments: Sequence[Segment], parts: Sequence[PartTime], device: Device, around: Surroundings
 ) -> Timeline:
@@ -138,25 +158,11 @@ def timeline(
         part = next(timed)
         done += 1
         suffix = f" {done}" if len(parts) > 1 else ""
-        first = part.layers[0].layer
-        # A recurrent device's invocation includes its transfer: it was fitted so. Others have both.
-        there = first.in_vectors if len(segment.inputs) == 1 else _crossing(graph, segment.inputs, device)
-        back = _crossing(graph, segment.outputs, device)
-        only_invoke = device.dram_gbps is None
+        there, back = _transfers(graph, segment, part.layers[0].layer.in_vectors, device)
         phases += [
-            Phase(
-                name=f"PCIe and invocation{suffix}",
-                where=Where.PCIE,
-                ms=device.invoke_us.value / 1000 + (0.0 if only_invoke else transfer_ms(there, device)),
-                assumed=False,
-            ),
+            Phase(name=f"PCIe and invocation{suffix}", where=Where.PCIE, ms=there, assumed=False),
             Phase(name=f"NPU{suffix}", where=Where.NPU, ms=device.milliseconds(part.cycles), assumed=False),
-            Phase(
-                name=f"PCIe back{suffix}",
-                where=Where.PCIE,
-                ms=0.0 if only_invoke else transfer_ms(back, device),
-                assumed=False,
-            ),
+            Phase(name=f"PCIe back{suffix}", where=Where.PCIE, ms=back, assumed=False),
         ]
     phases.append(_phase("network, back", Where.NETWORK, around.network_rtt_ms.value / 2))
     return Timeline(phases=tuple(phases))
