@@ -82,8 +82,8 @@ def _weights(layers: Sequence[Layer], device: Device) -> Iterator[Diagnostic]:
             max(kept, key=lambda layer: layer.tiles).name,
             f"the recurrent layers have {pinned} native tiles of {side} x {side}, {device.name} holds {capacity},"
             " and recurrent weights stay on the chip",
-            "Make the hidden size smaller, share the layers among several devices, or use a device with a larger matrix"
-            " register file (BW_S10 holds 306 tiles of 400 x 400).",
+            f"{_largest(kept, device)}Share the layers among several devices, or use one with a larger matrix register"
+            " file (BW_S10 holds 306 tiles of 400 x 400).",
         )
     elif total > capacity and device.dram_gbps is None:
         yield error(
@@ -93,6 +93,18 @@ def _weights(layers: Sequence[Layer], device: Device) -> Iterator[Diagnostic]:
             " that they could stream from",
             "Use BW_CNN_A10, which streams weights, or make the model smaller.",
         )
+
+
+def _largest(kept: Sequence[Layer], device: Device) -> str:
+    """The widest layer of this kind that would fit, where there is one layer as wide as its input."""
+    layer = kept[0]
+    if len(kept) > 1 or layer.width != layer.hidden:
+        return "Make the hidden size smaller. "
+    blocks = layer.rows
+    each = layer.tiles / blocks**2
+    while blocks and each * blocks**2 > device.mrf_tiles.whole:
+        blocks -= 1
+    return f"Make the hidden size at most {blocks * device.native_dim.whole}. " if blocks else ""
 
 
 def _registers(layer: Layer, device: Device) -> Iterator[Diagnostic]:

@@ -34,7 +34,7 @@ def read_graph(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) ->
     if not path.is_file() or size == 0:
         raise BadModel(f"{path.name} is {'empty' if path.is_file() else 'no file'}", way_out="Export the model again.")
     try:
-        model = onnx.load_model(str(path), load_external_data=False)
+        model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except (DecodeError, ValueError, OSError) as problem:
         raise BadModel(
             f"{path.name} is not an ONNX model, or a damaged one: {_line(problem)}",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto, TensorProto
+
+    _Run = Callable[[None, Mapping[str, NDArray[np.generic] | None]], Sequence[NDArray[np.generic]]]
 
 PREFIX = "bfp:"
 """Of every name that is made here."""
@@ -33,7 +35,7 @@ class Editor:
     def value(self, name: str) -> NDArray[np.float32] | None:
         """A float32 value that follows from the file alone; None when it is computed, or of another type."""
         found = self._constant(name)
-        return found if found is not None and found.dtype == np.float32 else None
+        return np.asarray(found, np.float32) if found is not None and found.dtype == np.float32 else None
 
     def _constant(self, name: str) -> NDArray[np.generic] | None:
         tensor = self._values.get(name)
@@ -46,9 +48,9 @@ class Editor:
         if any(value is None for value in given.values()):
             return None
         # What exporters leave in the file of a weight that they transposed or reshaped.
-        found = ReferenceEvaluator(node).run([name], given)[0]
-        self._values[name] = numpy_helper.from_array(np.asarray(found), name)
-        return np.asarray(found)
+        found = _evaluated(node, given)[name]
+        self._values[name] = numpy_helper.from_array(found, name)
+        return found
 
     def name(self, what: str) -> str:
         """A new name."""
@@ -117,3 +119,9 @@ class Editor:
         graph.initializer.extend(tensor for name, tensor in self._made.items() if name in used)
         del graph.input[:]
         graph.input.extend(inputs)
+
+
+def _evaluated(node: NodeProto, given: Mapping[str, NDArray[np.generic] | None]) -> dict[str, NDArray[np.generic]]:
+    run = cast("_Run", ReferenceEvaluator(node).run)  # pyright: ignore[reportUnknownMemberType]
+    outputs = run(None, dict(given))
+    return dict(zip(node.output, (np.asarray(o) for o in outputs), strict=True))

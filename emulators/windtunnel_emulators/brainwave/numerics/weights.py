@@ -64,4 +64,4 @@ def _block(values: NDArray[np.float32], number: BlockFormat, axis: int) -> NDArr
 def _power(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """``2 ** floor(log2(x))``, exactly (``activations`` says why)."""
     scaled = values * _PHI
-    return scaled - scaled * _ALMOST_ONE
+    return np.asarray(scaled - scaled * _ALMOST_ONE, np.float32)

@@ -19,42 +19,51 @@ from windtunnel_emulators.brainwave.service.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from types import FrameType
 
 _GRACE_S = 5.0
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Serve. What is printed is the service's log."""
-    started = time.monotonic()
     try:
-        settings = Settings.of(environment)
-        path = model_of(settings.model_folder)
-        # Half a second of imports: after the settings are known to be good.
-        from windtunnel_emulators.brainwave.service.accelerated import Accelerated
-        from windtunnel_emulators.brainwave.service.server import PredictionServer
-
-        model = Accelerated(path, settings)
-        model.warm_up()
-        server = PredictionServer(model, settings, say)
-        port = server.start()
+        return _serve(Settings.of(environment))
     except BrainwaveError as problem:
         say(f"error: {problem.message}")
         if problem.way_out:
             say(f"  {problem.way_out}")
         return 3 if isinstance(problem, BadModel) else 2
-    except RuntimeError as problem:  # grpc: the address cannot be had
-        say(f"error: {settings.address}:{settings.port} cannot be listened at: {problem}")
-        return 2
-    line = model.analysis.timeline
+
+
+def _serve(settings: Settings) -> int:
+    started = time.monotonic()
+    path = model_of(settings.model_folder)
+    # Half a second of imports: after the settings are known to be good.
+    from windtunnel_emulators.brainwave.service.accelerated import Accelerated
+    from windtunnel_emulators.brainwave.service.server import PredictionServer
+
+    model = Accelerated(path, settings)
+    model.warm_up()
+    server = PredictionServer(model, settings, say)
+    try:
+        port = server.start()
+    except RuntimeError as problem:  # grpc's
+        raise BadOption(f"{settings.address}:{settings.port} cannot be listened at: {problem}") from problem
+    line, device = model.analysis.timeline, model.analysis.device.name
+    replicas = f"{settings.replicas} replica{'s' if settings.replicas > 1 else ''}"
+    open_to = "TLS and keys" if settings.keys else "TLS" if settings.tls else "plain"
     say(
-        f"serving {path.name} on {model.analysis.device.name}, {model.numerics} {model.number.name}, {settings.replicas}"
-        f" replica{'s' if settings.replicas > 1 else ''}, port {port}{', TLS and keys' if settings.tls else ''}, after"
-        f" {time.monotonic() - started:.2f} s"
+        f"serving {path.name} on {device}, {model.numerics} {model.number.name}, {replicas}, port {port}, {open_to},"
+        f" after {time.monotonic() - started:.2f} s"
     )
     say(f"latency by the model: NPU {line.npu_ms:.3f} ms, end to end {line.end_to_end_ms:.3f} ms (source=model)")
     stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, stop)
     stopped.wait()
     server.stop(_GRACE_S)
     return 0

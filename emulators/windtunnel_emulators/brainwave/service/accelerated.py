@@ -1,4 +1,4 @@
-"""``Accelerated``: a model on an emulated device, ready to answer: what it takes, what it computes, how long it would take.
+"""``Accelerated``: a model on an emulated device: what it takes, what it computes, how long it would take.
 
 The parts of the model before and behind the device's own run in float32, as on the service's CPUs.
 """
@@ -73,7 +73,7 @@ class Accelerated:
             if segment.place is Place.FPGA
             for node in segment.nodes
         }
-        self.emulated = emulate(onnx.load_model(str(path)), self.number, settings.numerics, on_device=on_device)
+        self.emulated = emulate(_loaded(path), self.number, settings.numerics, on_device=on_device)
         macs = sum(time.layer.macs for time in self.analysis.times())
         threads = settings.threads or (1 if macs < _SMALL_MACS else None)
         self._session = Session(self.emulated.model, threads=threads)
@@ -131,6 +131,10 @@ class Accelerated:
             i.name: np.zeros([1 if d is None else d for d in i.shape], np.dtype(i.dtype)) for i in self.signature.inputs
         }
         self._session.run(zeros)
+
+
+def _loaded(path: Path) -> onnx.ModelProto:
+    return onnx.load_model(str(path))  # pyright: ignore[reportUnknownMemberType]  # PathLike of onnx
 
 
 def _does_not_fit(analysis: Analysis) -> BadModel:

@@ -1,8 +1,9 @@
 """Pictures as the service takes them: PNG or JPEG bytes, made into what an ImageNet network expects.
 
-The rules are those of azureml-accel-models' ``preprocess_array``, in numpy and bit for bit: the shorter side becomes 256
-(bilinear as TensorFlow 1 had it: corners not aligned, no half-pixel centres), the middle is cut out, the channels' means
-are subtracted.
+The rules are those of azureml-accel-models' ``preprocess_array``, in numpy and bit for bit: the shorter side becomes
+256 (bilinear as TensorFlow 1 had it: corners not aligned, no half-pixel centres), the middle is cut out, the channels'
+means are subtracted. PNG decodes to the same pixels. JPEG decoders differ by a few levels, and TensorFlow's is not that
+of Pillow.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _resized(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np
     upper, lower = pixels[top], pixels[bottom]
     above = upper[:, left] + (upper[:, right] - upper[:, left]) * across
     below = lower[:, left] + (lower[:, right] - lower[:, left]) * across
-    return above + (below - above) * down
+    return np.asarray(above + (below - above) * down, np.float32)
 
 
 def _places(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:

@@ -1,49 +1,30 @@
-from collections.abc import Iterable as _Iterable
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar
-
+# ruff: noqa
+# fmt: off
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TensorShape(_message.Message):
     __slots__ = ("dim", "unknown_rank")
     class Dim(_message.Message):
-        __slots__ = ("name", "size")
+        __slots__ = ("size", "name")
         SIZE_FIELD_NUMBER: _ClassVar[int]
         NAME_FIELD_NUMBER: _ClassVar[int]
         size: int
         name: str
-        def __init__(self, size: int | None = ..., name: str | None = ...) -> None: ...
-
+        def __init__(self, size: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
     DIM_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_RANK_FIELD_NUMBER: _ClassVar[int]
     dim: _containers.RepeatedCompositeFieldContainer[TensorShape.Dim]
     unknown_rank: bool
-    def __init__(
-        self, dim: _Iterable[TensorShape.Dim | _Mapping] | None = ..., unknown_rank: bool | None = ...
-    ) -> None: ...
+    def __init__(self, dim: _Optional[_Iterable[_Union[TensorShape.Dim, _Mapping[str, object]]]] = ..., unknown_rank: _Optional[bool] = ...) -> None: ...
 
 class Tensor(_message.Message):
-    __slots__ = (
-        "bool_val",
-        "dcomplex_val",
-        "double_val",
-        "dtype",
-        "float_val",
-        "half_val",
-        "int64_val",
-        "int_val",
-        "scomplex_val",
-        "string_val",
-        "tensor_content",
-        "tensor_shape",
-        "uint32_val",
-        "uint64_val",
-        "version_number",
-    )
+    __slots__ = ("dtype", "tensor_shape", "version_number", "tensor_content", "float_val", "double_val", "int_val", "string_val", "scomplex_val", "int64_val", "bool_val", "dcomplex_val", "half_val", "uint32_val", "uint64_val")
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     TENSOR_SHAPE_FIELD_NUMBER: _ClassVar[int]
     VERSION_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -74,80 +55,52 @@ class Tensor(_message.Message):
     half_val: _containers.RepeatedScalarFieldContainer[int]
     uint32_val: _containers.RepeatedScalarFieldContainer[int]
     uint64_val: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(
-        self,
-        dtype: int | None = ...,
-        tensor_shape: TensorShape | _Mapping | None = ...,
-        version_number: int | None = ...,
-        tensor_content: bytes | None = ...,
-        float_val: _Iterable[float] | None = ...,
-        double_val: _Iterable[float] | None = ...,
-        int_val: _Iterable[int] | None = ...,
-        string_val: _Iterable[bytes] | None = ...,
-        scomplex_val: _Iterable[float] | None = ...,
-        int64_val: _Iterable[int] | None = ...,
-        bool_val: _Iterable[bool] | None = ...,
-        dcomplex_val: _Iterable[float] | None = ...,
-        half_val: _Iterable[int] | None = ...,
-        uint32_val: _Iterable[int] | None = ...,
-        uint64_val: _Iterable[int] | None = ...,
-    ) -> None: ...
+    def __init__(self, dtype: _Optional[int] = ..., tensor_shape: _Optional[_Union[TensorShape, _Mapping[str, object]]] = ..., version_number: _Optional[int] = ..., tensor_content: _Optional[bytes] = ..., float_val: _Optional[_Iterable[float]] = ..., double_val: _Optional[_Iterable[float]] = ..., int_val: _Optional[_Iterable[int]] = ..., string_val: _Optional[_Iterable[bytes]] = ..., scomplex_val: _Optional[_Iterable[float]] = ..., int64_val: _Optional[_Iterable[int]] = ..., bool_val: _Optional[_Iterable[bool]] = ..., dcomplex_val: _Optional[_Iterable[float]] = ..., half_val: _Optional[_Iterable[int]] = ..., uint32_val: _Optional[_Iterable[int]] = ..., uint64_val: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Version(_message.Message):
     __slots__ = ("value",)
     VALUE_FIELD_NUMBER: _ClassVar[int]
     value: int
-    def __init__(self, value: int | None = ...) -> None: ...
+    def __init__(self, value: _Optional[int] = ...) -> None: ...
 
 class ModelSpec(_message.Message):
-    __slots__ = ("name", "signature_name", "version")
+    __slots__ = ("name", "version", "signature_name")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: Version
     signature_name: str
-    def __init__(
-        self, name: str | None = ..., version: Version | _Mapping | None = ..., signature_name: str | None = ...
-    ) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[_Union[Version, _Mapping[str, object]]] = ..., signature_name: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("inputs", "model_spec", "output_filter")
+    __slots__ = ("model_spec", "inputs", "output_filter")
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: Tensor
-        def __init__(self, key: str | None = ..., value: Tensor | _Mapping | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping[str, object]]] = ...) -> None: ...
     MODEL_SPEC_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FILTER_FIELD_NUMBER: _ClassVar[int]
     model_spec: ModelSpec
     inputs: _containers.MessageMap[str, Tensor]
     output_filter: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(
-        self,
-        model_spec: ModelSpec | _Mapping | None = ...,
-        inputs: _Mapping[str, Tensor] | None = ...,
-        output_filter: _Iterable[str] | None = ...,
-    ) -> None: ...
+    def __init__(self, model_spec: _Optional[_Union[ModelSpec, _Mapping[str, object]]] = ..., inputs: _Optional[_Mapping[str, Tensor]] = ..., output_filter: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("model_spec", "outputs")
+    __slots__ = ("outputs", "model_spec")
     class OutputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: Tensor
-        def __init__(self, key: str | None = ..., value: Tensor | _Mapping | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping[str, object]]] = ...) -> None: ...
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_SPEC_FIELD_NUMBER: _ClassVar[int]
     outputs: _containers.MessageMap[str, Tensor]
     model_spec: ModelSpec
-    def __init__(
-        self, outputs: _Mapping[str, Tensor] | None = ..., model_spec: ModelSpec | _Mapping | None = ...
-    ) -> None: ...
+    def __init__(self, outputs: _Optional[_Mapping[str, Tensor]] = ..., model_spec: _Optional[_Union[ModelSpec, _Mapping[str, object]]] = ...) -> None: ...

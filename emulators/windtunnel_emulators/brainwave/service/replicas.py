@@ -1,7 +1,7 @@
 """``Replicas``: so many devices, each of which runs one request after the other, in the order in which they came.
 
-A request waits where it would be served first. Its simulated wait is the simulated time of those that really were before
-it there.
+A request waits where it would be served first. Its simulated wait is the simulated time of those that really were
+before it there.
 """
 
 from __future__ import annotations

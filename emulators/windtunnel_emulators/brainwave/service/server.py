@@ -77,7 +77,7 @@ class PredictionServer:
         self._replicas.close()
 
 
-class _Handler(grpc.GenericRpcHandler[bytes, bytes]):
+class _Handler(grpc.GenericRpcHandler):
     def __init__(self, model: Accelerated, settings: Settings, replicas: Replicas, log: Log) -> None:
         self._model = model
         self._settings = settings
@@ -88,7 +88,11 @@ class _Handler(grpc.GenericRpcHandler[bytes, bytes]):
         method = handler_call_details.method
         if method == f"/{SERVICE}/Predict":
             return grpc.unary_unary_rpc_method_handler(self._predict)
-        return grpc.unary_unary_rpc_method_handler(lambda _, context: self._unknown(method, context))
+
+        def unknown(_: bytes, context: grpc.ServicerContext) -> bytes:
+            self._unknown(method, context)
+
+        return grpc.unary_unary_rpc_method_handler(unknown)
 
     def _unknown(self, method: str, context: grpc.ServicerContext) -> NoReturn:
         request_id = _begin(context)
@@ -116,9 +120,8 @@ class _Handler(grpc.GenericRpcHandler[bytes, bytes]):
         if not self._settings.keys:
             return
         given = metadata.get("authorization", "")
-        given = (
-            given[7:] if given[:7].lower() == "bearer " else given
-        )  # the later client's spelling; others send it bare
+        # The later client writes Bearer before it, the samples of the preview send it bare.
+        given = given[7:] if given[:7].lower() == "bearer " else given
         matches = [hmac.compare_digest(given.encode(), key.encode()) for key in self._settings.keys]
         if not any(matches):
             raise Refused(

@@ -1,7 +1,7 @@
 """``Signature``: what a model takes and gives, and how requests of either generation of clients mean it.
 
-The preview's client calls its input ``images`` and wants exactly one output, ``output_alias``. The later client uses the
-model's names, as TensorFlow writes them (``name:0``) or not, and ``images`` where it was not told; it looks for its
+The preview's client calls its input ``images`` and wants exactly one output, ``output_alias``. The later client uses
+the model's names, as TensorFlow writes them (``name:0``) or not, and ``images`` where it was not told; it looks for its
 outputs among all that come back, and fails when there are two and it had named none. So: all outputs under their own
 names when the request says that it is for a route (the later client always does), else ``output_alias`` alone.
 """

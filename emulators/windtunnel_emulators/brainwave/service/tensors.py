@@ -95,7 +95,7 @@ def _listed(tensor: Tensor, field: str, dtype: np.dtype[np.generic], size: int, 
         return np.zeros(size, dtype)
     if field == "half_val" or dtype.kind in "iu":
         whole = np.asarray(given, np.uint64 if field == "uint64_val" else np.int64)
-        narrow = np.iinfo(np.uint16 if field == "half_val" else dtype)
+        narrow = np.iinfo("uint16" if field == "half_val" else str(dtype))
         if whole.min() < narrow.min or whole.max() > narrow.max:
             raise Refused(f"input {name!r} has values in {field} that {NAMES[tensor.dtype]} cannot hold")
         values = whole.astype(np.uint16).view(dtype) if field == "half_val" else whole.astype(dtype)
