@@ -1,4 +1,7 @@
-"""``fpga report``: what a model costs on a Project Brainwave device, and whether it fits; by the simulator's own process."""
+"""``fpga report``: what a model costs on a Project Brainwave device, and whether it fits.
+
+The simulator is a process of its own that prints one JSON document.
+"""
 
 # Typer evaluates annotations when a command is registered: here they are not postponed.
 import json
@@ -34,7 +37,9 @@ ModelArgument = Annotated[Path, typer.Argument(help="The ONNX file.", metavar="M
 DeviceOption = Annotated[
     str,
     typer.Option(
-        "--device", "-d", help="BW_CNN_A10, BW_S10, BW_A10, BW_S5, a .toml file of your own, or auto: what fits the model."
+        "--device",
+        "-d",
+        help="BW_CNN_A10, BW_S10, BW_A10, BW_S5, a .toml file of your own, or auto: what fits the model.",
     ),
 ]
 OutOption = Annotated[

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING
 from windtunnel.jsontypes import as_list, as_object, as_str
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from windtunnel.cli.output import Output
     from windtunnel.jsontypes import Json, JsonObject
 
-_COLUMNS = ("layer", "op", "shape", "tiles", "padding", "mvm", "mfu", "dram", "stall", "cycles", "bound by", "used", "weights")
+_COLUMNS = (
+    "layer",
+    "op",
+    "shape",
+    "tiles",
+    "padding",
+    "mvm",
+    "mfu",
+    "dram",
+    "stall",
+    "cycles",
+    "bound by",
+    "used",
+    "weights",
+)
+_COUNTS = ("tiles", "mvm_cycles", "mfu_cycles", "dram_cycles", "stall_cycles", "cycles")
 _NUMBERS = frozenset({"tiles", "padding", "mvm", "mfu", "dram", "stall", "cycles", "used", "weights"})
 
 
@@ -38,7 +53,9 @@ def render(output: Output, report: JsonObject) -> None:
 
 def _summary(output: Output, report: JsonObject) -> None:
     latency, error, totals = (as_object(report.get(key)) for key in ("latency_ms", "error", "totals"))
-    output.text(f"{as_str(report.get('model'))} on {as_str(report.get('device'))}: {as_str(report.get('device_title'))}")
+    output.text(
+        f"{as_str(report.get('model'))} on {as_str(report.get('device'))}: {as_str(report.get('device_title'))}"
+    )
     fits = report.get("fits") is True
     output.text(f"fits        {'yes' if fits else 'NO'}")
     if fits:
@@ -49,9 +66,11 @@ def _summary(output: Output, report: JsonObject) -> None:
         )
     mean, largest = error.get("mean_pct"), error.get("max_pct")
     stated = f"{_number(mean):g} % mean, {_number(largest):g} % at most, against " if mean is not None else ""
+    stated = f"{_number(mean):g} % at " if error.get("checked_rows") == 1 else stated
     output.text(f"error       {stated}{as_str(error.get('basis'))}")
     output.text(f"            {as_str(error.get('end_to_end'))}")
     stay = "stay on the chip" if totals.get("weights_stay") is True else "stream from DRAM at every request"
+    stay = stay if fits else "do not fit" if totals.get("weights_stay") is not True else stay
     output.text(
         f"work        {_number(totals.get('macs')) / 1e9:.3f} GMAC in {_number(totals.get('layers')):.0f} layers,"
         f" {_number(totals.get('tiles')):.0f} native tiles ({_number(totals.get('weight_bytes')) / 1e6:.2f} MB as"
@@ -74,7 +93,9 @@ def _findings(report: JsonObject) -> list[str]:
     for entry in map(as_object, as_list(report.get("diagnostics"))):
         subject = as_str(entry.get("layer"))
         where = f"{subject}: " if subject else ""
-        lines.append(f"{as_str(entry.get('severity'))} {_number(entry.get('code')):.0f}  {where}{as_str(entry.get('message'))}")
+        lines.append(
+            f"{as_str(entry.get('severity'))} {_number(entry.get('code')):.0f}  {where}{as_str(entry.get('message'))}"
+        )
         lines.append(f"           way out: {as_str(entry.get('suggestion'))}")
     return lines
 
@@ -82,17 +103,16 @@ def _findings(report: JsonObject) -> list[str]:
 def _layers(report: JsonObject) -> list[str]:
     rows: list[Sequence[str]] = []
     for entry in map(as_object, as_list(report.get("layers"))):
-        cycles: Callable[[str], str] = lambda key, entry=entry: f"{_number(entry.get(key)):.0f}"  # noqa: E731
         efficiency = entry.get("padding_efficiency")
+        counts = [f"{_number(entry.get(key)):.0f}" for key in _COUNTS]
         rows.append(
             (
                 as_str(entry.get("name")),
                 as_str(entry.get("op")),
                 "x".join(f"{_number(size):.0f}" for size in as_list(entry.get("shape"))),
-                cycles("tiles"),
+                counts[0],
                 "-" if efficiency is None else f"{_number(efficiency):.0%}",
-                *(cycles(f"{unit}_cycles") for unit in ("mvm", "mfu", "dram", "stall")),
-                cycles("cycles"),
+                *counts[1:],
                 as_str(entry.get("bound_by")),
                 f"{_number(entry.get('utilisation')):.0%}",
                 f"{_number(entry.get('weight_bytes')) / 1000:.0f} kB",
@@ -149,7 +169,9 @@ def _precision(report: JsonObject) -> list[str]:
     by_layer: dict[str, dict[int, str]] = {}
     for entry in map(as_object, as_list(found.get("rows"))):
         cell = f"{_number(entry.get('snr_db')):.1f} dB {_number(entry.get('cosine')):.4f}"
-        by_layer.setdefault(as_str(entry.get("layer")) or "(output)", {})[int(_number(entry.get("mantissa_bits")))] = cell
+        by_layer.setdefault(as_str(entry.get("layer")) or "(output)", {})[int(_number(entry.get("mantissa_bits")))] = (
+            cell
+        )
     widths = sorted({bits for cells in by_layer.values() for bits in cells})
     rows = [(layer, *(cells.get(bits, "-") for bits in widths)) for layer, cells in by_layer.items()]
     lines = _table(("layer", *(f"{bits} bits" for bits in widths)), rows) if rows else []

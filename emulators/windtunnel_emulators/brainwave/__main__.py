@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(given: argparse.Namespace) -> int:
     from windtunnel_emulators.brainwave.analysis import AUTOMATIC, EngineName, analyse, choose_device
-    from windtunnel_emulators.brainwave.devices import load_device
+    from windtunnel_emulators.brainwave.devices import Kind, load_device, names
     from windtunnel_emulators.brainwave.reading import read_graph
     from windtunnel_emulators.brainwave.report.document import document
     from windtunnel_emulators.brainwave.timing.timeline import surroundings
@@ -51,6 +51,11 @@ def _report(given: argparse.Namespace) -> int:
             raise BadOption(f"--rtt-ms is {given.rtt_ms}", way_out="It is the round trip in milliseconds.")
         around = around.with_rtt(given.rtt_ms)
     device = None if given.device.lower() == AUTOMATIC else load_device(given.device)
+    if device is not None and device.kind is Kind.CHECK:
+        raise BadDevice(
+            f"{device.name} is no Brainwave: it only checks the chain engine",
+            way_out=f"Use one of {', '.join(names())}.",
+        )
     model: Path = given.model
     graph = read_graph(model, shapes)
     device = device or choose_device(graph)

@@ -1,11 +1,11 @@
 """What the Brainwave simulator raises on purpose, each with a way out.
 
-    BrainwaveError
-    +-- BadModel             the file is no ONNX model, is damaged, or has nothing that the device could run
-    |   +-- OpenShape        a dimension that has no number
-    +-- BadDevice            a device that is not known, or a device file that breaks a rule
-    +-- BadOption            any other value of the caller's
-    +-- NotAvailable         a part of the simulator that this installation does not have
+BrainwaveError
++-- BadModel             the file is no ONNX model, is damaged, or has nothing that the device could run
+|   +-- OpenShape        a dimension that has no number
++-- BadDevice            a device that is not known, or a device file that breaks a rule
++-- BadOption            any other value of the caller's
++-- NotAvailable         a part of the simulator that this installation does not have
 """
 
 from __future__ import annotations

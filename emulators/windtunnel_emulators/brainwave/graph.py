@@ -20,6 +20,8 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     constant: bool = False
+    known: bool = True
+    """Whether the shape is: behind operators that decide while they run, it is not."""
 
     @property
     def size(self) -> int:

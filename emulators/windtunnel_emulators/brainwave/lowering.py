@@ -7,6 +7,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.brainwave import tiles
+from windtunnel_emulators.brainwave.errors import BadModel
 from windtunnel_emulators.brainwave.layers import Form, Layer
 from windtunnel_emulators.brainwave.operators import FREE
 from windtunnel_emulators.brainwave.timing.program import Op, mfus_needed
@@ -38,10 +39,15 @@ INSTRUCTIONS = {"GRU": 38, "LSTM": 47}
 def vectors_of(shape: Sequence[int], native: int) -> int:
     """Native vectors of a value: channels lie along them; of sequences, and of plain vectors, the last dimension."""
     if len(shape) >= 4:
-        return shape[0] * prod(shape[2:]) * ceil(shape[1] / native)
+        return map_vectors(shape, native)
     if not shape:
         return 1
     return prod(shape[:-1]) * ceil(shape[-1] / native)
+
+
+def map_vectors(shape: Sequence[int], native: int) -> int:
+    """Native vectors of what convolutions and pools work on, with any number of spatial dimensions."""
+    return shape[0] * prod(shape[2:]) * ceil(shape[1] / native)
 
 
 def lower(graph: Graph, segment: Segment, device: Device) -> tuple[Layer, ...]:
@@ -118,6 +124,16 @@ class _Lowering:
         weights = self._graph.shape(node.inputs[1])
         kernel, group = weights[2:], node.whole("group", 1)
         inputs, outputs = taken[1], shape[1]
+        if inputs != weights[1] * group:
+            raise BadModel(
+                f"{node.name} takes {inputs} channels, and its weights are for {weights[1] * group}",
+                way_out="Check the shape of the model's input.",
+            )
+        if 0 in shape:
+            raise BadModel(
+                f"{node.name} has nothing left to work on: its output is {'x'.join(map(str, shape))}",
+                way_out="Give a larger input: --shape NAME=1,3,224,224.",
+            )
         # The network's input is an image for which the expander lays out windows.
         expand = (
             self._device.expander_window is not None
@@ -148,7 +164,7 @@ class _Lowering:
             tiles=tiling.tiles,
             passes=places * tiling.tiles,
             vectors=places * tiling.rows,
-            in_vectors=self._packed(node, taken) if expand else vectors_of(taken, self._native),
+            in_vectors=self._packed(node, taken) if expand else map_vectors(taken, self._native),
             window_vectors=kernel[0] * taken[-1] * wide,
             expanded=expand,
         )
@@ -219,11 +235,12 @@ class _Lowering:
     def _pool(self, node: Node) -> Layer:
         shape, taken = self._graph.shape(node.outputs[0]), self._graph.shape(node.inputs[0])
         kernel = node.wholes("kernel_shape")
-        wide = shape[0] * ceil(shape[1] / self._native)
-        high = kernel[0] if len(kernel) > 1 else 1
+        deep = ceil(shape[1] / self._native)
+        wide = shape[0] * deep
+        high, across = (kernel[0], kernel[-1]) if len(kernel) > 1 else (1, sum(kernel))
         before = taken[2] if len(taken) > 3 else 1
         # Horizontal sweeps over all rows of the input, then vertical ones over the output, as the firmware pools.
-        vectors = wide * (kernel[-1] * before * shape[-1] + (high - 1) * prod(shape[2:]))
+        vectors = wide * (across * before * shape[-1] + (high - 1) * prod(shape[2:]))
         average = node.op == "AveragePool"
         return Layer(
             name=node.name,
@@ -239,9 +256,9 @@ class _Lowering:
             tiles=1,
             passes=vectors,
             vectors=vectors,
-            in_vectors=vectors_of(taken, self._native),
-            window_vectors=high * taken[-1] * ceil(taken[1] / self._native),
-            sweeps=kernel[-1] + high - 1,
+            in_vectors=map_vectors(taken, self._native),
+            window_vectors=high * prod(taken[-1:]) * deep,
+            sweeps=across + high - 1,
             chain=(Op.VV_ADD, Op.VV_MUL) if average else (Op.VV_MAX,),
             scaled=average,
         )
@@ -253,7 +270,7 @@ class _Lowering:
         for name in node.inputs:
             part = self._graph.shape(name)
             if offset % self._native:
-                moved += vectors_of(part, self._native)
+                moved += map_vectors(part, self._native)
             offset += part[1]
         if not moved:
             return

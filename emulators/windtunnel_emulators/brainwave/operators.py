@@ -49,6 +49,14 @@ def refusal(graph: Graph, node: Node) -> Refusal | None:
             " Concat of channels, MaxPool, AveragePool, Gemm, GRU, LSTM), or move it before the first or behind the"
             " last of these.",
         )
+    moving = [n for n in (*node.inputs, node.outputs[0]) if n and not graph.constant(n)]
+    open_shape = next((name for name in moving if not graph.tensors[name].known), None)
+    if open_shape is not None:
+        return Refusal(
+            code=Code.LOOP,
+            reason=f"the shape of {open_shape!r} is known only at run time",
+            suggestion="Export the model with fixed shapes, or give them: --shape NAME=1,3,224,224.",
+        )
     return check(graph, node)
 
 

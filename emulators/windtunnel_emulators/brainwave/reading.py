@@ -34,7 +34,9 @@ def read_graph(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) ->
     if not path.is_file() or size == 0:
         raise BadModel(f"{path.name} is {'empty' if path.is_file() else 'no file'}", way_out="Export the model again.")
     try:
-        model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
+        model: onnx.ModelProto = onnx.load_model(  # pyright: ignore[reportUnknownMemberType]  # PathLike of anything
+            str(path), format="protobuf", load_external_data=False
+        )
     except (DecodeError, ValueError, OSError) as problem:
         raise BadModel(
             f"{path.name} is not an ONNX model, or a damaged one: {_line(problem)}",
@@ -165,9 +167,9 @@ class _Reader:
                 if not name or name in tensors:
                     continue
                 shape = self._shapes.get(name)
-                if shape is None:  # behind an operator that decides while it runs: never the device's
-                    shape = ()
-                tensors[name] = Tensor(name=name, shape=shape, constant=name in self._constants)
+                tensors[name] = Tensor(
+                    name=name, shape=shape or (), constant=name in self._constants, known=shape is not None
+                )
         return tensors
 
 
@@ -176,7 +178,7 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
     dims = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
-    return None if any(d < 0 for d in dims) else dims
+    return None if any(d < 0 for d in dims) else dims  # a size of 0 is known, and refused where it matters
 
 
 def _attribute(proto: onnx.AttributeProto) -> Attribute | None:

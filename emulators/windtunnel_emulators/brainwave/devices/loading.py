@@ -21,9 +21,15 @@ _MAY_BE_ZERO = {"multiply_vrf", "read_cycles", "depth_cycles", "invoke_us", "cha
 
 
 def names() -> list[str]:
-    """The devices that come with the simulator."""
+    """The devices that come with the simulator, without those that only check it."""
+    return [name for name in _files() if _built_in(name).kind is not Kind.CHECK]
+
+
+@cache
+def _files() -> tuple[str, ...]:
     folder = resources.files("windtunnel_emulators.brainwave.devices")
-    return sorted(entry.name.removesuffix(".toml").upper() for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    found = (entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return tuple(sorted(name.removesuffix(".toml").upper() for name in found))
 
 
 def load_device(wanted: str) -> Device:
@@ -35,7 +41,7 @@ def load_device(wanted: str) -> Device:
         except (OSError, UnicodeDecodeError) as problem:
             raise BadDevice(f"the device file {wanted!r} cannot be read: {problem}") from problem
         return _parse(text, wanted, custom=True)
-    if wanted.upper() not in names():
+    if wanted.upper() not in _files():
         raise BadDevice(
             f"there is no device {wanted!r}",
             way_out=f"Use one of {', '.join(names())}, or the path of a .toml file that describes your own.",
@@ -64,7 +70,7 @@ def _parse(text: str, origin: str, *, custom: bool) -> Device:
     kind = Kind.CNN
     base = content.get("base")
     if isinstance(base, str):
-        if base.upper() not in names():
+        if base.upper() not in _files():
             raise BadDevice(
                 f"the device file {origin!r} builds on {base!r}, which is no device",
                 way_out=f"base is one of {', '.join(names())}.",

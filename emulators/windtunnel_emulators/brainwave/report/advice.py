@@ -47,8 +47,15 @@ def advise(analysis: Analysis) -> Advice:
         for bound, cycles in sorted(shares.items(), key=lambda item: -item[1])
         if cycles > 0
     )
-    summary = f"of {ms(total):.3f} ms on the NPU: {parts}; longest of these: {worst.layer.name} ({ms(worst.cycles):.3f} ms)"
-    changes = [*_stalls(analysis, shares, total), *_units(analysis, times), *_recurrent(analysis, times), *_cpu(analysis)]
+    summary = (
+        f"of {ms(total):.3f} ms on the NPU: {parts}; longest of these: {worst.layer.name} ({ms(worst.cycles):.3f} ms)"
+    )
+    changes = [
+        *_stalls(analysis, shares, total),
+        *_units(analysis, times),
+        *_recurrent(analysis, times),
+        *_cpu(analysis),
+    ]
     return Advice(bound=most, layer=worst.layer.name, summary=summary, changes=tuple(changes))
 
 
@@ -95,8 +102,8 @@ def _units(analysis: Analysis, times: list[LayerTime]) -> list[str]:
     if lost > _WORTH_MS:
         worst = max(padded, key=lambda t: t.mvm * (1 - (t.layer.padding_efficiency(native) or 1.0)))
         sentences.append(
-            f"{lost:.2f} ms go to multiplications by padding, most in {worst.layer.name}: channels that are multiples of"
-            f" {native}, and no groups, would use them."
+            f"{lost:.2f} ms go to multiplications by padding, most in {worst.layer.name}: channels that are multiples"
+            f" of {native}, and no groups, would use them."
         )
     slow = [t for t in times if t.bound is Bound.MFU]
     extra = sum(ms(t.cycles - t.stall - t.mvm) for t in slow)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.brainwave.accuracy.stated import StatedError, checked_rows, stated_error
 from windtunnel_emulators.brainwave.analysis import analyse
 from windtunnel_emulators.brainwave.devices import load_device, names
+from windtunnel_emulators.brainwave.diagnostics import Severity
 from windtunnel_emulators.brainwave.errors import BadModel
 from windtunnel_emulators.brainwave.fit import needs_spill
 from windtunnel_emulators.brainwave.partition import Place
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SOURCE = "model"
 CLIENTS = (1, 2, 5, 10, 20)
 _REQUESTS = 40
-_CHECK_ONLY = "INTEL_S10NX"
 _LATENCIES = {"dependency_cycles", "drain_cycles", "issue_cycles", "read_cycles", "matrix_cycles", "operation_cycles",
               "write_cycles", "chain_invoke_us", "dispatch_cycles"}  # fmt: skip
 
@@ -205,7 +205,7 @@ def _throughput(analysis: Analysis) -> JsonObject:
 def _what_if(analysis: Analysis) -> list[Json]:
     found: list[Json] = []
     for name in names():
-        if name in (_CHECK_ONLY, analysis.device.name):
+        if name == analysis.device.name:
             continue
         device = load_device(name)
         try:
@@ -214,7 +214,8 @@ def _what_if(analysis: Analysis) -> list[Json]:
             found.append({"device": name, "fits": False, "npu_ms": None, "source": SOURCE,
                           "checked_rows": 0, "codes": [], "reason": problem.message})  # fmt: skip
             continue
-        codes: list[Json] = sorted({int(d.code) for d in other.diagnostics if d.severity == "error"})
+        errors = [d for d in other.diagnostics if d.severity is Severity.ERROR]
+        codes: list[Json] = [*sorted({int(d.code) for d in errors})]
         found.append(
             {
                 "device": name,
@@ -223,7 +224,7 @@ def _what_if(analysis: Analysis) -> list[Json]:
                 "source": SOURCE,
                 "checked_rows": checked_rows(other),
                 "codes": codes,
-                "reason": next((d.message for d in other.diagnostics if d.severity == "error"), ""),
+                "reason": errors[0].message if errors else "",
             }
         )
     return found

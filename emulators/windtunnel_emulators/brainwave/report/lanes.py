@@ -62,7 +62,9 @@ def _layers(drawing: Drawing, analysis: Analysis) -> None:
     for part in analysis.parts:
         if part.first_load:
             tip = f"first weights: {device.milliseconds(part.first_load):.3f} ms"
-            drawing.box(_LEFT + base * scale, _NPU_TOP + 2 * _LANE_STEP, part.first_load * scale, _BAR, COLOURS["dram"], tip)
+            drawing.box(
+                _LEFT + base * scale, _NPU_TOP + 2 * _LANE_STEP, part.first_load * scale, _BAR, COLOURS["dram"], tip
+            )
         for time in part.layers:
             x = _LEFT + (base + time.start) * scale
             y = _NPU_TOP
@@ -99,7 +101,9 @@ def _axis(drawing: Drawing, span: float, top: float, bottom: float) -> None:
     for index in range(count + 1):
         x = _LEFT + index * step / span * (_RIGHT - _LEFT)
         drawing.line(x, top, x, bottom)
-        drawing.text(x, bottom + 15, f"{index * step:.{digits}f}" + (" ms" if index == count else ""), size=11, anchor="middle")
+        drawing.text(
+            x, bottom + 15, f"{index * step:.{digits}f}" + (" ms" if index == count else ""), size=11, anchor="middle"
+        )
     drawing.line(_LEFT, bottom, _RIGHT, bottom, colour=INK)
 
 

@@ -48,10 +48,16 @@ class PrecisionStudy:
 
 
 class PrecisionStudier(Protocol):
-    """What the numerics offer. ``data`` is an .npz with the model's inputs by name and, if there are any, ``labels``."""
+    """What the numerics offer. ``data`` is an .npz with the model's inputs by name and, if any, ``labels``."""
 
     def __call__(
-        self, model: Path, *, device: Device, bits: Sequence[int], data: Path | None, shapes: Mapping[str, Sequence[int]]
+        self,
+        model: Path,
+        *,
+        device: Device,
+        bits: Sequence[int],
+        data: Path | None,
+        shapes: Mapping[str, Sequence[int]],
     ) -> PrecisionStudy: ...
 
 

@@ -1,4 +1,4 @@
-"""Writing SVG by hand: a drawing of fixed size, elements in order, numbers short, so that the same data give the same bytes."""
+"""Writing SVG by hand: fixed size, elements in order, short numbers, so that the same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Drawing:
         self._width, self._height, self._title = width, height, title
         self._parts: list[str] = []
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, *, colour: str = FAINT, width: float = 1, dash: str = "") -> None:
+    def line(
+        self, x1: float, y1: float, x2: float, y2: float, *, colour: str = FAINT, width: float = 1, dash: str = ""
+    ) -> None:
         """A straight line."""
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self._parts.append(
@@ -47,7 +49,9 @@ class Drawing:
             f' stroke="{colour}"><title>{escape(tip)}</title></circle>'
         )
 
-    def text(self, x: float, y: float, words: str, *, size: int = 12, anchor: str = "start", bold: bool = False) -> None:
+    def text(
+        self, x: float, y: float, words: str, *, size: int = 12, anchor: str = "start", bold: bool = False
+    ) -> None:
         """One line of words."""
         weight = ' font-weight="600"' if bold else ""
         self._parts.append(

@@ -17,7 +17,10 @@ def trace(analysis: Analysis) -> JsonObject:
     """Times in microseconds, all of them a model's."""
     events: list[Json] = [_name("process_name", _REQUEST, 0, "request (model)")]
     events += [_name("thread_name", _REQUEST, index, lane) for index, lane in enumerate(_LANES)]
-    events += [_name("process_name", _NPU, 0, f"{analysis.device.name} (model)"), _name("thread_name", _NPU, 0, "layers")]
+    events += [
+        _name("process_name", _NPU, 0, f"{analysis.device.name} (model)"),
+        _name("thread_name", _NPU, 0, "layers"),
+    ]
     units: dict[str, int] = {}
     cycle = 1 / analysis.device.mhz.value
     now = 0.0

@@ -83,21 +83,21 @@ def _recurrent(layer: Layer, device: Device, start: float) -> LayerTime:
 def _flow(
     layers: Sequence[Layer], device: Device, *, resident: bool, start: float
 ) -> tuple[list[LayerTime], list[Event], float]:
-    program = Program(name="layers", step=tuple(_chains(layers, device, resident=resident)))
-    run = Engine(device).run(program)
-    ends: dict[str, float] = {}
-    waits: dict[str, float] = {}
-    for span in run.spans:
-        ends[span.chain] = span.end
-        waits[span.chain] = waits.get(span.chain, 0.0) + span.waited
+    pieces = list(_chains(layers, device, resident=resident))
+    run = Engine(device).run(Program(name="layers", step=tuple(piece for _, piece in pieces)))
+    ends, waits = [0.0] * len(layers), [0.0] * len(layers)
+    for (index, _), span in zip(pieces, run.spans, strict=True):
+        if index is not None:
+            ends[index] = span.end
+            waits[index] += span.waited
     times: list[LayerTime] = []
     first = next((e.end for e in run.events if e.unit == "DRAM"), 0.0)
     before = first
-    for layer in layers:
-        end, units = ends[layer.name], busy(layer, device)
+    for index, layer in enumerate(layers):
+        end, units = ends[index], busy(layer, device)
         cycles = end - before
         # The first load has no layer to hide behind: it stands before the first one, as in the closed form.
-        stall = max(0.0, waits.get(layer.name, 0.0) - (first if layer is layers[0] else 0.0))
+        stall = max(0.0, waits[index] - (0.0 if index else first))
         times.append(
             LayerTime(
                 layer=layer,
@@ -115,7 +115,8 @@ def _flow(
     return times, list(run.events), first
 
 
-def _chains(layers: Sequence[Layer], device: Device, *, resident: bool) -> Iterator[Chain]:
+def _chains(layers: Sequence[Layer], device: Device, *, resident: bool) -> Iterator[tuple[int | None, Chain]]:
+    """Each chain with the index of its layer; None for loads."""
     found = groups(layers, max(1, device.mrf_tiles.whole // 2))
     loads = not resident and device.dram_gbps is not None
 
@@ -125,14 +126,14 @@ def _chains(layers: Sequence[Layer], device: Device, *, resident: bool) -> Itera
         return Chain(name="weights", instructions=(instruction,), weights=f"group {index}")
 
     if loads and found:
-        yield load(0)
+        yield None, load(0)
     for index, group in enumerate(found):
         if loads and index + 1 < len(found):
-            yield load(index + 1)
+            yield None, load(index + 1)
         for share in group.shares:
             layer = layers[share.layer]
             for _ in range(layer.sweeps):
-                yield _chain(layer, device, share.fraction / layer.sweeps, index, loads=loads)
+                yield share.layer, _chain(layer, device, share.fraction / layer.sweeps, index, loads=loads)
 
 
 def _chain(layer: Layer, device: Device, fraction: float, group: int, *, loads: bool) -> Chain:

@@ -1,6 +1,7 @@
 """The closed forms: convolutions layer by layer, recurrent layers step by step.
 
-    layer = max(MVM, MFU) + depth for each sweep          weights: T = load(first) + sum of max(compute, load of the next)
+    layer = max(MVM, MFU) + depth for each sweep
+    whole = load(first group) + sum over groups of max(compute, load of the next)
     step  = max(K + a * instructions, occupancy + c)
 
 Sources: the mapping and the double-buffered weights are those of Microsoft's firmware; a is the published dispatch

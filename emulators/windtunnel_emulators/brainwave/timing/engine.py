@@ -109,13 +109,15 @@ class Engine:
     def _chain(self, piece: Chain) -> None:
         stream = _Stream(self._clock, self._clock)
         self._waited = 0.0
-        unit, used = 0, set[int]()
+        unit = 0
+        used: set[int] = set()
         for instruction in piece.instructions:
             self._clock += self._issue
             kind = kind_of(instruction.op)
             if kind >= 0:
                 if kind in used:
-                    unit, used = unit + 1, set()
+                    unit += 1
+                    used = set()
                 used.add(kind)
                 stream = self._operate(piece, instruction, stream, f"MFU{unit} {_KINDS[kind]}")
             elif instruction.op is Op.V_RD:

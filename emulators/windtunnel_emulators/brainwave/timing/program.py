@@ -84,13 +84,15 @@ def chain(name: str, *instructions: Instruction) -> Chain:
 
 def mfus_needed(ops: Sequence[Op]) -> int:
     """Multi-function units that a chain takes: each has one adder, one multiplier, one activation, in any order."""
-    unit, used = 0, set[int]()
+    unit = 0
+    used: set[int] = set()
     for op in ops:
         kind = kind_of(op)
         if kind < 0:
             continue
         if unit == 0 or kind in used:
-            unit, used = unit + 1, set()
+            unit += 1
+            used = set()
         used.add(kind)
     return unit
 

@@ -28,7 +28,9 @@ def matrix(device: Device, inputs: int, outputs: int) -> Shape:
     DPEs at a time, each engine a share of the columns."""
     native = device.native_dim.whole
     rows, columns = ceil(outputs / native), ceil(inputs / native)
-    passes = rows * ceil(columns / device.engines.whole) if device.batch.whole > 1 else rows * columns / device.engines.value
+    passes = (
+        rows * ceil(columns / device.engines.whole) if device.batch.whole > 1 else rows * columns / device.engines.value
+    )
     return Shape(rows=rows, columns=columns, occupancy=passes * device.stream_cycles)
 
 

@@ -158,11 +158,12 @@ def timeline(
         part = next(timed)
         done += 1
         suffix = f" {done}" if len(parts) > 1 else ""
+        is_fact = device.pcie_gbps.is_fact and device.invoke_us.is_fact
         there, back = _transfers(graph, segment, part.layers[0].layer.in_vectors, device)
         phases += [
-            Phase(name=f"PCIe and invocation{suffix}", where=Where.PCIE, ms=there, assumed=False),
+            Phase(name=f"PCIe and invocation{suffix}", where=Where.PCIE, ms=there, assumed=not is_fact),
             Phase(name=f"NPU{suffix}", where=Where.NPU, ms=device.milliseconds(part.cycles), assumed=False),
-            Phase(name=f"PCIe back{suffix}", where=Where.PCIE, ms=back, assumed=False),
+            Phase(name=f"PCIe back{suffix}", where=Where.PCIE, ms=back, assumed=not is_fact),
         ]
     phases.append(_phase("network, back", Where.NETWORK, around.network_rtt_ms.value / 2))
     return Timeline(phases=tuple(phases))

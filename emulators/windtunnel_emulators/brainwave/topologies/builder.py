@@ -36,7 +36,9 @@ class Builder:
 
     def node(self, op: str, inputs: Sequence[str], name: str, **attributes: int | str | Sequence[int]) -> str:
         """Any operator with one output."""
-        self._nodes.append(helper.make_node(op, list(inputs), [f"{name}:0"], name=name, **attributes))
+        node = helper.make_node(op, list(inputs), [f"{name}:0"], name=name)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self._nodes.append(node)
         return f"{name}:0"
 
     def convolution(

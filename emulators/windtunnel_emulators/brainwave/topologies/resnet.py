@@ -1,5 +1,5 @@
-"""ResNet-50 v1 as TF-slim has it and the firmware ran it: the pool is not padded (55 x 55), and the stride of a block is
-in its last unit. 3.46 GMAC, not the 4.09 of other versions.
+"""ResNet-50 v1 as TF-slim has it and the firmware ran it: the pool is not padded (55 x 55), and the stride of a block
+is in its last unit. 3.46 GMAC, not the 4.09 of other versions.
 """
 
 from __future__ import annotations
