@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return go
 
 
-def _save(path: Path, op: str, shape: list[int | str], weights: dict[str, list[int]], **attributes: int) -> Path:
+def _save(path: Path, op: str, shape: list[int | str], weights: dict[str, list[int]], **attributes: Any) -> Path:
     values = [numpy_helper.from_array(np.zeros(dims, np.float32), name) for name, dims in weights.items()]
     graph = helper.make_graph(
         [helper.make_node(op, ["x", *weights], ["y"], name="first", **attributes)],
@@ -44,7 +44,8 @@ def _save(path: Path, op: str, shape: list[int | str], weights: dict[str, list[i
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
         values,
     )
-    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
     return path
 
 

@@ -57,7 +57,13 @@ def make_model() -> Make:
 @pytest.fixture
 def make_graph() -> MakeGraph:
     """The same, read."""
-    return lambda *arguments, **weights: graph_of(model_of(*arguments, **weights), "test")  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+
+    def make(
+        nodes: Nodes, inputs: dict[str, Sequence[int | str]], outputs: Sequence[str], **weights: Sequence[int]
+    ) -> Graph:
+        return graph_of(model_of(nodes, inputs, outputs, **weights), "test")
+
+    return make
 
 
 @pytest.fixture

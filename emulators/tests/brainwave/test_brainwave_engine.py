@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,14 @@ from windtunnel_emulators.brainwave.devices import load_device
 from windtunnel_emulators.brainwave.timing import recurrent_programs
 from windtunnel_emulators.brainwave.timing.engine import Engine, busy_cycles
 from windtunnel_emulators.brainwave.timing.program import Op, mfus_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from windtunnel_emulators.brainwave.devices import Device
+    from windtunnel_emulators.brainwave.timing.program import Program
+
+    MakeProgram = Callable[[Device, int, int, int], Program]
 
 S10 = load_device("BW_S10")
 sizes = st.integers(1, 2800)
@@ -24,8 +34,7 @@ def test_programs_have_the_published_number_of_instructions() -> None:
 
 
 @given(programs, sizes, st.integers(1, 40))
-def test_a_step_is_never_shorter_than_what_it_needs(program: object, hidden: int, steps: int) -> None:
-    assert callable(program)
+def test_a_step_is_never_shorter_than_what_it_needs(program: MakeProgram, hidden: int, steps: int) -> None:
     made = program(S10, hidden, hidden, steps)
     run = Engine(S10).run(made)
     issue = made.instructions * S10.issue_cycles.value
@@ -35,18 +44,16 @@ def test_a_step_is_never_shorter_than_what_it_needs(program: object, hidden: int
 
 
 @given(programs, sizes)
-def test_units_do_one_thing_at_a_time(program: object, hidden: int) -> None:
-    assert callable(program)
+def test_units_do_one_thing_at_a_time(program: MakeProgram, hidden: int) -> None:
     run = Engine(S10).run(program(S10, hidden, hidden, 6))
     for unit in {event.unit for event in run.events} - {"write"}:
         spans = sorted((event.start, event.end) for event in run.events if event.unit == unit)
-        assert all(end <= start + 1e-6 for (_, end), (start, _) in zip(spans, spans[1:], strict=False)), unit
+        assert all(end <= start + 1e-6 for (_, end), (start, _) in pairwise(spans)), unit
     assert busy_cycles(run.events, "MVM") <= run.cycles
 
 
 @given(programs, sizes, st.integers(100, 5000))
-def test_the_steady_state_is_what_running_every_step_gives(program: object, hidden: int, steps: int) -> None:
-    assert callable(program)
+def test_the_steady_state_is_what_running_every_step_gives(program: MakeProgram, hidden: int, steps: int) -> None:
     run = Engine(S10).run(program(S10, hidden, hidden, steps))
     longer = Engine(S10).run(program(S10, hidden, hidden, steps + 100))
     assert longer.cycles - run.cycles == pytest.approx(100 * run.step_cycles)

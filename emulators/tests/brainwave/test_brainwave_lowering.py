@@ -18,9 +18,12 @@ from windtunnel_emulators.brainwave.timing.program import Op
 from windtunnel_emulators.brainwave.topologies import recurrent, vgg16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import MakeGraph
+    from windtunnel_emulators.brainwave.graph import Graph
+
+    MakeGraph = Callable[..., Graph]
 
     from windtunnel_emulators.brainwave.analysis import Analysis
     from windtunnel_emulators.brainwave.layers import Layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from onnx.helper import make_node
@@ -14,12 +14,18 @@ from windtunnel_emulators.brainwave.layers import Form
 from windtunnel_emulators.brainwave.partition import Place, partition
 
 if TYPE_CHECKING:
-    from conftest import MakeGraph
+    from collections.abc import Callable
+
+    from onnx import NodeProto
+
+    from windtunnel_emulators.brainwave.graph import Graph
+
+    MakeGraph = Callable[..., Graph]
 
 IMAGE = {"x": (1, 3, 32, 32)}
 
 
-def _conv(x: str, name: str, weights: str, **attributes: object) -> object:
+def _conv(x: str, name: str, weights: str, **attributes: Any) -> NodeProto:
     return make_node("Conv", [x, weights], [f"{name}:0"], name=name, **attributes)
 
 
@@ -134,7 +140,7 @@ def test_a_three_dimensional_convolution_says_why(make_graph: MakeGraph) -> None
     ],
 )
 def test_recurrent_modes_that_the_provider_refused(
-    make_graph: MakeGraph, attributes: dict[str, object], words: str
+    make_graph: MakeGraph, attributes: dict[str, Any], words: str
 ) -> None:
     node = make_node("GRU", ["x", "w", "r"], ["y"], name="gru", hidden_size=16, **attributes)
     graph = make_graph([node], {"x": (5, 1, 16)}, ["y"], w=(1, 48, 16), r=(1, 48, 16))

@@ -29,9 +29,7 @@ def test_a_full_queue_has_no_mean() -> None:
 def test_the_rate_is_what_the_narrowest_place_allows(
     before: float, npu: float, after: float, vcpus: int, replicas: int, clients: int
 ) -> None:
-    service = Service(
-        there=0.1, cpu_before=before, npu=npu, cpu_after=after, back=0.1, vcpus=vcpus, replicas=replicas
-    )
+    service = Service(there=0.1, cpu_before=before, npu=npu, cpu_after=after, back=0.1, vcpus=vcpus, replicas=replicas)
     alone = 0.2 + before + npu + after
     found = closed_loop(service, clients, 600)
     limit = min(clients / alone, replicas / npu, vcpus / (before + after)) * 1000
