@@ -120,6 +120,7 @@ class Deployment:
     cpu: float | None = None
     memory_gb: float | None = None
     restarts: int = 0
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,11 @@ class View:
         return f"{scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
     @property
+    def replicas(self) -> int:
+        """A container group has one of everything."""
+        return 1
+
+    @property
     def scoring_uri(self) -> str | None:
         """Where predictions are asked for; None as long as the group has no address."""
         return f"{self.base_uri}/score" if self.base_uri else None
@@ -224,6 +229,7 @@ class View:
             cpu=self.cpu,
             memory_gb=self.memory_gb,
             restarts=self.scoring.restarts,
+            replicas=self.replicas,
         )
 
     def _state(self, *, answers: bool, now: datetime) -> tuple[ServiceState, str | None]:

@@ -229,7 +229,9 @@ def _checked(
         ):
             raise BadOption(f"{name!r} in {source} has the shape {list(array.shape)}, the model takes {list(shape)}")
         checked[name] = array[:_MOST_ROWS].astype(_TYPES.get(kind, np.float32))
-    counts = {len(array) for array in checked.values()} | ({len(labels[:_MOST_ROWS])} if labels is not None else set())
+    counts = {len(array) for array in checked.values()}
+    if labels is not None:
+        counts.add(min(_MOST_ROWS, len(labels)))
     if len(counts) != 1 or 0 in counts:
         raise BadOption(f"the arrays in {source} have different numbers of rows, or none: {sorted(counts)}")
     return checked
