@@ -181,3 +181,14 @@ def test_channels_that_do_not_match_are_an_error(make_graph: MakeGraph) -> None:
     graph = make_graph([node], {"x": (1, 4, 8, 8)}, ["y"], w=(8, 3, 3, 3))
     with pytest.raises(BadModel, match="takes 4 channels, and its weights are for 3"):
         analyse(graph)
+
+
+def test_weights_beyond_any_device_are_refused_at_once() -> None:
+    node = make_node("Conv", ["x", "w"], ["y"], name="huge")
+    # A shape and no values: what a damaged file may claim.
+    weights = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2**40, 64, 1, 1])
+    inputs = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 64, 4, 4])]
+    outputs = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)]
+    graph = onnx.helper.make_graph([node], "huge", inputs, outputs, [weights])
+    with pytest.raises(BadModel, match="no device of this kind could load"):
+        analyse(graph_of(onnx.helper.make_model(graph), "huge"))

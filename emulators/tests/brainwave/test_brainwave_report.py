@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx.helper import make_node
 
 from windtunnel_emulators.brainwave.topologies import recurrent, resnet50
@@ -200,3 +202,28 @@ def test_the_emulators_start_without_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@given(flips=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_damaged_bytes_never_break_it(report: Report, tmp_path: Path, flips: list[tuple[int, int]]) -> None:
+    content = bytearray(recurrent("LSTM", 64, 3).SerializeToString())
+    for place, value in flips:
+        content[place % len(content)] = value
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content)
+    code, found = report(path)
+    assert code in (0, 1)
+    if "failure" in found:
+        assert found["failure"]["message"]
+    else:
+        assert found["fits"] is (code == 0)
+
+
+def test_values_that_nothing_made_are_damage(report: Report, make_model: Make, tmp_path: Path) -> None:
+    path = tmp_path / "lost.onnx"
+    nodes = [make_node("Relu", ["later"], ["y"], name="a"), make_node("Relu", ["x"], ["later"], name="b")]
+    path.write_bytes(make_model(nodes, {"x": (1, 4)}, ["y"]).SerializeToString())
+    code, found = report(path)
+    assert code == 1
+    assert "damaged model" in found["failure"]["message"] or "shapes" in found["failure"]["message"]

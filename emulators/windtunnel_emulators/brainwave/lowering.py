@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.brainwave import tiles
 from windtunnel_emulators.brainwave.errors import BadModel
 from windtunnel_emulators.brainwave.layers import Form, Layer
-from windtunnel_emulators.brainwave.operators import FREE
+from windtunnel_emulators.brainwave.operators import FREE, GATES
 from windtunnel_emulators.brainwave.timing.program import Op, mfus_needed
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ _CHAINS: dict[str, tuple[Op, ...]] = {
     "Mul": (Op.VV_MUL,),
     "Max": (Op.VV_MAX,),
 }
-_GATES = {"GRU": 3, "LSTM": 4}
+_TILES_LIMIT = 1_000_000
+"""Of one layer: 12 GB on the device for convolutions."""
 INSTRUCTIONS = {"GRU": 38, "LSTM": 47}
 """In one step of ISCA 2018's listings."""
 
@@ -116,6 +117,17 @@ class _Lowering:
         return self._alias.get(name, name)
 
     def _add(self, layer: Layer) -> None:
+        weighted = layer.form in (Form.CONVOLUTION, Form.DENSE, Form.RECURRENT)
+        if 0 in layer.shape or (weighted and not layer.macs):
+            raise BadModel(
+                f"{layer.name} has nothing to work on: its output is {'x'.join(map(str, layer.shape))}",
+                way_out="Give a larger input: --shape NAME=1,3,224,224.",
+            )
+        if layer.tiles > _TILES_LIMIT:
+            raise BadModel(
+                f"{layer.name} has weights of {layer.tiles:,} native tiles, which no device of this kind could load",
+                way_out="Check that the file is whole, or split the layer.",
+            )
         self._open[layer.output] = len(self._layers)
         self._layers.append(_Growing(layer))
 
@@ -128,11 +140,6 @@ class _Lowering:
             raise BadModel(
                 f"{node.name} takes {inputs} channels, and its weights are for {weights[1] * group}",
                 way_out="Check the shape of the model's input.",
-            )
-        if 0 in shape:
-            raise BadModel(
-                f"{node.name} has nothing left to work on: its output is {'x'.join(map(str, shape))}",
-                way_out="Give a larger input: --shape NAME=1,3,224,224.",
             )
         # The network's input is an image for which the expander lays out windows.
         expand = (
@@ -204,7 +211,7 @@ class _Lowering:
 
     def _recurrent(self, node: Node) -> Layer:
         taken, weights = self._graph.shape(node.inputs[0]), self._graph.shape(node.inputs[1])
-        directions, gates = weights[0], _GATES[node.op]
+        directions, gates = weights[0], GATES[node.op]
         hidden, width, steps = weights[1] // gates, weights[2], taken[0]
         of_input = tiles.dense(width, hidden, self._native)
         of_state = tiles.dense(hidden, hidden, self._native)

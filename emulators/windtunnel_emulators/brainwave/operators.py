@@ -26,7 +26,7 @@ FREE = frozenset({"Identity", "Dropout", "Pad"})
 _ELEMENTWISE = frozenset({"Add", "Sum", "Sub", "Mul", "Max"})
 _ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh"})
 _RANKS = (3, 4)
-_GATES = {"GRU": 3, "LSTM": 4}
+GATES = {"GRU": 3, "LSTM": 4}
 _DEFAULTS = {"GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 
 
@@ -77,6 +77,8 @@ def _convolution(graph: Graph, node: Node) -> Refusal | None:
     rank = len(graph.shape(node.inputs[0]))
     if rank not in _RANKS:
         return _subset(f"Conv has {rank - 2} spatial dimensions", "The device runs one and two: reshape the model.")
+    if len(graph.shape(node.inputs[1])) != rank:
+        return _subset("the weights of Conv have another rank than its input", "Check that the file is whole.")
     return _constants(graph, node, 1)
 
 
@@ -108,6 +110,8 @@ def _pool(graph: Graph, node: Node) -> Refusal | None:
     shape = graph.shape(node.outputs[0])
     if len(shape) not in _RANKS:
         return _subset(f"{node.op} has {len(shape) - 2} spatial dimensions", "The device runs one and two.")
+    if len(node.wholes("kernel_shape")) != len(shape) - 2:
+        return _subset(f"the kernel of {node.op} has another rank than its input", "Check that the file is whole.")
     if len(node.outputs) > 1 and node.outputs[1]:
         return _subset("MaxPool also gives indices", "Leave the indices out.")
     if node.op == "AveragePool" and all(size == 1 for size in shape[2:]) and not _single(node):
@@ -148,8 +152,14 @@ def _recurrent(graph: Graph, node: Node) -> Refusal | None:
         )
     if missing is not None and not all(graph.constant(n) for n in node.inputs[1:4]):
         return missing
+    if len(node.inputs) < 3:
+        return _subset(f"{node.op} has no weights", "Check that the file is whole.")
     shape = graph.shape(node.inputs[0])
-    if len(shape) == 3 and shape[1] != 1:
+    weights, state = (graph.shape(name) for name in node.inputs[1:3])
+    gates = GATES[node.op]
+    if len(shape) != 3 or len(state) != 3 or weights != (state[0], gates * state[2], shape[2]):
+        return _subset(f"the weights of {node.op} do not belong to its input", "Check the shape of the model's input.")
+    if shape[1] != 1:
         return Refusal(
             code=Code.PAYLOAD, reason=f"{node.op} has a batch of {shape[1]}", suggestion="The device runs a batch of 1."
         )

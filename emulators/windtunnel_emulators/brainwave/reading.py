@@ -130,9 +130,22 @@ class _Reader:
             self._constants.add(sparse.values.name)
 
     def graph(self) -> Graph:
+        """Raises ``BadModel`` when values are used that nothing made before."""
         nodes: list[Node] = []
+        made = {*self._inputs, *self._constants}
         for index, proto in enumerate(self._graph.node):
             taken = [name for name in proto.input if name]
+            given = [name for name in proto.output if name]
+            _check_texts(proto)
+            lost = [name for name in taken if name not in made]
+            again = [name for name in given if name in made]
+            if lost or again or not given:
+                what = f"uses {lost[0]!r}, which nothing makes before" if lost else "has no output that is its own"
+                raise BadModel(
+                    f"{self._name} is a damaged model: operator {index} ({proto.op_type}) {what}",
+                    way_out="Check the model with onnx.checker.check_model(path), and export it again.",
+                )
+            made.update(given)
             of_file = all(name in self._constants for name in taken) and proto.op_type != "RandomNormal"
             of_shape = proto.op_type in _FREE_OF_VALUE and all(self._shapes.get(n) is not None for n in taken)
             if of_file or of_shape:
@@ -171,6 +184,13 @@ class _Reader:
                     name=name, shape=shape or (), constant=name in self._constants, known=shape is not None
                 )
         return tensors
+
+
+def _check_texts(proto: onnx.NodeProto) -> None:
+    """Protobuf gives bytes where a text is no UTF-8, whatever its types say."""
+    texts: list[object] = [proto.name, proto.op_type, proto.domain, *proto.input, *proto.output]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadModel("a name in the model is no text", way_out="The file is damaged: export the model again.")
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
