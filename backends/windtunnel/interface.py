@@ -27,7 +27,9 @@ class Capability(StrEnum):
     """What a backend may offer on a target."""
 
     PREDICT = "predict"
-    """Answers predictions over HTTP at a scoring URI."""
+    """Answers predictions at a scoring URI."""
+    HTTP = "http"
+    """Over HTTP, with Azure ML's paths, statuses and headers, and a description (swagger.json)."""
     SCRIPT = "script"
     """Runs a user's ``score.py`` and its requirements."""
     KEYS = "keys"
@@ -64,6 +66,8 @@ class Offer:
 
     can: frozenset[Capability] = frozenset()
     cannot: Mapping[Capability, str] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
+    """What else one should know before one chooses it."""
 
     def reason(self, capability: Capability) -> str | None:
         """Why the capability is withheld; None when it is offered."""
@@ -116,6 +120,7 @@ class Deployment:
     cpu: float | None = None
     memory_gb: float | None = None
     restarts: int = 0
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,17 +147,28 @@ class Token:
     expires: datetime
 
 
+class Protocol(StrEnum):
+    """What a scoring URI is spoken to in."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """How a client reaches a service."""
 
     scoring_uri: str
     swagger_uri: str
+    """Empty where there is none."""
     key: str | None = field(default=None, repr=False)
     address: str | None = None
     """Connect here rather than to what the host of the URI resolves to: a new name takes minutes to spread."""
     certificate: str | None = field(default=None, repr=False)
     """PEM to trust besides the public authorities: what the service was given to serve with."""
+    protocol: Protocol = Protocol.HTTP
+    service: str | None = None
+    """The service's name, where its clients send it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

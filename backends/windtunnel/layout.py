@@ -7,4 +7,6 @@ MODELS = f"{APP_ROOT}/azureml-models"
 MODEL_VERSION = "1"
 SCORING_PORT = 5001
 SCORING_COMMAND = ("python", "-m", "windtunnel_scoring")
+BRAINWAVE_PORT = 50051
+BRAINWAVE_COMMAND = ("python", "-m", "windtunnel_emulators.brainwave.service")
 FRONTEND_COMMAND = ("python", "-m", "windtunnel_scoring.frontend")

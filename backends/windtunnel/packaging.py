@@ -22,6 +22,8 @@ from windtunnel.layout import APP_ROOT, MODEL_VERSION, MODELS, SCORING_COMMAND, 
 from windtunnel.wheel import build_wheel, pins, wheel_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from windtunnel.model import Model
     from windtunnel.spec import Script
 
@@ -36,25 +38,39 @@ def build_context(model: Model, model_name: str, script: Script | None = None, p
 
     ``python`` is the version of the base image; default: that of this interpreter, whose packages are pinned.
     """
-    python = python or this_python()
-    if not re.fullmatch(r"3\.\d{1,2}", python):
-        raise InvalidSpec(f"the Python version {python!r} is invalid: two numbers, as in {this_python()}")
+    python = python_of(python)
     names.check_model(model_name)
     pinned = pins(python)
     requirements = [f"{name}=={version}" for name, version in pinned.items()]
     folder = f"azureml-models/{model_name}/{MODEL_VERSION}"
     entries = [
         Entry.of_bytes(f"wheels/{wheel_name()}", build_wheel()),
-        Entry.of_file(f"{folder}/{_safe(model.path.name)}", model.path, model.sha256),
-        *(Entry.of_file(f"{folder}/{f.as_posix()}", model.path.parent / f) for f in model.data_files),
+        *model_entries(model, folder),
     ]
     if script is not None:
         entries.append(Entry.of_bytes("app/score.py", scripts.check_script(script.entry)))
         if script.requirements is not None:
             requirements += scripts.check_requirements(script.requirements, pinned)
     entries.append(Entry.of_bytes("requirements.txt", "".join(f"{line}\n" for line in requirements).encode()))
-    entries.append(Entry.of_bytes("Dockerfile", _dockerfile(model_name, python, with_script=script is not None)))
+    text = dockerfile(model_name, python, wheel_name(), SCORING_PORT, SCORING_COMMAND, with_script=script is not None)
+    entries.append(Entry.of_bytes("Dockerfile", text))
     return Context(entries)
+
+
+def python_of(python: str | None) -> str:
+    """The version of the base image. Raises ``InvalidSpec``."""
+    python = python or this_python()
+    if not re.fullmatch(r"3\.\d{1,2}", python):
+        raise InvalidSpec(f"the Python version {python!r} is invalid: two numbers, as in {this_python()}")
+    return python
+
+
+def model_entries(model: Model, folder: str) -> list[Entry]:
+    """The model's file and its external data."""
+    return [
+        Entry.of_file(f"{folder}/{_safe(model.path.name)}", model.path, model.sha256),
+        *(Entry.of_file(f"{folder}/{f.as_posix()}", model.path.parent / f) for f in model.data_files),
+    ]
 
 
 def image_tag(context: Context) -> str:
@@ -67,7 +83,10 @@ def image_name(context: Context, model_name: str) -> str:
     return f"{names.repository_of(model_name)}:{image_tag(context)}"
 
 
-def _dockerfile(model_name: str, python: str, *, with_script: bool) -> bytes:
+def dockerfile(
+    model_name: str, python: str, wheel: str, port: int, command: Sequence[str], *, with_script: bool = False
+) -> bytes:
+    """The Dockerfile of an image that serves a model."""
     lines = [
         f"FROM python:{python}-slim",
         "ENV PYTHONUNBUFFERED=1",
@@ -81,13 +100,13 @@ def _dockerfile(model_name: str, python: str, *, with_script: bool) -> bytes:
         "COPY wheels/ /tmp/wheels/",
         "COPY requirements.txt /tmp/requirements.txt",
         # The wheel first: the line is the same for every model, so that its layer is.
-        f"RUN pip install --no-cache-dir /tmp/wheels/{wheel_name()} -r /tmp/requirements.txt",
+        f"RUN pip install --no-cache-dir /tmp/wheels/{wheel} -r /tmp/requirements.txt",
         f"COPY azureml-models/ {MODELS}/",
     ]
     if with_script:
         lines.append(f"COPY app/ {APP_ROOT}/")
-    command = ", ".join(f'"{word}"' for word in SCORING_COMMAND)
-    lines += [f"EXPOSE {SCORING_PORT}", f"CMD [{command}]"]
+    words = ", ".join(f'"{word}"' for word in command)
+    lines += [f"EXPOSE {port}", f"CMD [{words}]"]
     return "".join(f"{line}\n" for line in lines).encode()
 
 

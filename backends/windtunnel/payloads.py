@@ -1,4 +1,4 @@
-"""What is sent for a prediction: the bytes of a request, from a JSON file, a ``.npy`` file or standard input."""
+"""What is sent for a prediction: the bytes of a request, from JSON, a ``.npy`` file, a picture or standard input."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from windtunnel.errors import InvalidInput, NotFound
 
 _NPY = b"\x93NUMPY"
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""How PNG and JPEG files begin: what takes pictures takes them as they are."""
 
 
 def read_payload(source: str) -> bytes:
@@ -23,9 +25,11 @@ def read_payload(source: str) -> bytes:
 
 
 def payload_of(content: bytes, name: str) -> bytes:
-    """JSON stays as it is, an array becomes ``{"data": [...]}``."""
+    """JSON and pictures stay as they are, an array becomes ``{"data": [...]}``."""
     if content.startswith(_NPY):
         return _array(content, name)
+    if content.startswith(_PICTURES):
+        return content
     if not content.strip():
         raise InvalidInput(f"{name} is empty", way_out='Give JSON such as {"data": [[1, 2, 3]]}, or a .npy file.')
     try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from windtunnel.errors import WindtunnelError
 from windtunnel.interface import Keys
 from windtunnel.jsontypes import Json, JsonObject, as_object, as_str
-from windtunnel.spec import AciOptions, Script, Spec, Target, Tls
+from windtunnel.spec import AciOptions, FpgaOptions, Script, Spec, Target, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,6 +148,8 @@ def spec_to_json(spec: Spec) -> JsonObject:
             "dnsNameLabel": spec.aci.dns_name_label,
         },
     }
+    if spec.target is Target.FPGA:
+        out["fpga"] = {"replicas": spec.fpga.replicas, "cpu": spec.fpga.cpu, "memoryGb": spec.fpga.memory_gb}
     if spec.script is not None:
         requirements = spec.script.requirements
         out["script"] = {
@@ -183,6 +185,7 @@ def spec_from_json(content: Mapping[str, Json]) -> Spec:
         environment={k: as_str(v) for k, v in as_object(content.get("environment")).items()},
         tags={k: as_str(v) for k, v in as_object(content.get("tags")).items()},
         aci=replace(options, dns_name_label=label) if isinstance(label, str) else options,
+        fpga=_fpga(as_object(content.get("fpga"))),
         script=Script(
             entry=Path(as_str(script["entry"])),
             requirements=Path(requirements) if isinstance(requirements, str) else None,
@@ -194,3 +197,13 @@ def spec_from_json(content: Mapping[str, Json]) -> Spec:
         else None,
     )
     return spec
+
+
+def _fpga(content: JsonObject) -> FpgaOptions:
+    numbers = {key: value for key, value in content.items() if isinstance(value, int | float)}
+    default = FpgaOptions()
+    return FpgaOptions(
+        replicas=int(numbers.get("replicas", default.replicas)),
+        cpu=float(numbers.get("cpu", default.cpu)),
+        memory_gb=float(numbers.get("memoryGb", default.memory_gb)),
+    )

@@ -16,14 +16,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from windtunnel.errors import DeploymentFailed, NotFound, ScoringFailed, Timeout, WindtunnelError
-from windtunnel.interface import Capability, ServiceState
+from windtunnel.interface import Capability, Protocol, ServiceState
+from windtunnel.prediction.client import PredictionClient
 from windtunnel.scoring_client import ScoringClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from windtunnel.interface import Backend, Deployment
+    from windtunnel.interface import Backend, Deployment, Endpoint
     from windtunnel.jsontypes import Json
     from windtunnel.scoring_client import Answer
     from windtunnel.spec import Spec, Target
@@ -45,7 +46,7 @@ class Session:
         self.target = target
         self._keep = keep
         self._made: list[str] = []
-        self._clients: dict[str, ScoringClient] = {}
+        self._clients: dict[str, ScoringClient | PredictionClient] = {}
 
     def deploy(self, spec: Spec, *, timeout_s: float = DEPLOY_LIMIT_S) -> Deployment:
         """Deploy and wait until healthy. Raises what ``Backend.deploy`` and ``wait_until_healthy`` do."""
@@ -82,9 +83,9 @@ class Session:
             )
         return answer
 
-    def _client(self, name: str) -> ScoringClient:
+    def _client(self, name: str) -> ScoringClient | PredictionClient:
         if name not in self._clients:
-            self._clients[name] = ScoringClient(self.backend.endpoint(self.target, name))
+            self._clients[name] = client_of(self.backend.endpoint(self.target, name))
         return self._clients[name]
 
     def _forget(self, name: str) -> None:
@@ -110,6 +111,11 @@ class Session:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def client_of(endpoint: Endpoint) -> ScoringClient | PredictionClient:
+    """What speaks the endpoint's protocol."""
+    return PredictionClient(endpoint) if endpoint.protocol is Protocol.GRPC else ScoringClient(endpoint)
 
 
 def wait_until_healthy(

@@ -90,6 +90,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(key="tenant", help="id of the Entra tenant", also=("AZURE_TENANT_ID",)),
         Setting(key="owner", help="written into the tag windtunnel-owner; default: the user's name"),
         Setting(key="expires_hours", kind=Kind.NUMBER, help="after which `sweep` removes a service; 0: never"),
+        Setting(key="fpga_quota", kind=Kind.WHOLE, help="FPGA services that the resource group may have; default: 1"),
         Setting(key="python", help="Python version of the image; default: this interpreter's"),
         Setting(key="state_dir", help="folder of the emulators; also finds those that run"),
         Setting(key="port", kind=Kind.WHOLE, help="port of the emulators' front door; 0: any free one"),

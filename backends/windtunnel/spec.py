@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+MOST_REPLICAS = 64
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 RESERVED_ENVIRONMENT = frozenset(
     {
@@ -34,6 +35,7 @@ RESERVED_ENVIRONMENT = frozenset(
                 "SECONDARY_KEY",
                 "TLS_CERT",
                 "TLS_KEY",
+                "REPLICAS",
             )
         ),
     }
@@ -122,6 +124,25 @@ class AciOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FpgaOptions:
+    """What only the FPGA target needs to know."""
+
+    replicas: int = 1
+    """Devices."""
+    cpu: float = 1.0
+    """Of the container that emulates the device: not 0.1, or a prediction would take ten times as long."""
+    memory_gb: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replicas <= MOST_REPLICAS:
+            raise InvalidSpec(f"Invalid configuration, num_replicas must be from 1 to {MOST_REPLICAS}.")
+        if not self.cpu > 0:
+            raise InvalidSpec("Invalid configuration, cpu_cores must be positive.")
+        if not self.memory_gb > 0:
+            raise InvalidSpec("Invalid configuration, memory_gb must be positive.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """One service to deploy."""
 
@@ -133,6 +154,8 @@ class Spec:
     script: Script | None = None
     """Without one, the model is served as it is."""
     aci: AciOptions = field(default_factory=AciOptions)
+    """Of the FPGA target too, as long as it runs in a container group: port, host name, location."""
+    fpga: FpgaOptions = field(default_factory=FpgaOptions)
     auth_enabled: bool = False
     keys: ChosenKeys | None = None
     tls: Tls | None = None

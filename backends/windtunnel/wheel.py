@@ -1,4 +1,4 @@
-"""The scoring wheel: ``windtunnel_scoring`` as it is installed here, as a wheel that is the same on any machine.
+"""What is installed in images, as wheels that are the same on any machine: the scoring server, or the FPGA simulator.
 
 Its metadata pins what it needs to the versions installed here, and ``pins`` names the whole closure, so that an image
 runs what was tested on this machine.
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import zipfile
+from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
@@ -26,21 +27,53 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can say."""
 
 
-def wheel_name() -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a wheel is made of: one package and what it imports."""
+
+    name: str
+    package: str
+    """With dots where it is a part of another one; nothing else of that goes into the wheel but its first file."""
+    summary: str
+    requirements: tuple[str, ...]
+    extra: str
+    """What installs it here."""
+
+
+SCORING = Contents(
+    name="windtunnel_scoring",
+    package="windtunnel_scoring",
+    summary="The scoring server of Windtunnel: what runs inside a deployed container.",
+    requirements=REQUIREMENTS,
+    extra="scoring",
+)
+BRAINWAVE = Contents(
+    name="windtunnel_brainwave",
+    package="windtunnel_emulators.brainwave",
+    summary="The FPGA simulator of Windtunnel: what runs inside an accelerated image.",
+    requirements=("numpy", "onnx", "onnxruntime", "grpcio", "protobuf", "pillow"),
+    extra="fpga",
+)
+
+
+def wheel_name(contents: Contents = SCORING) -> str:
     """The file name of the wheel."""
-    return f"windtunnel_scoring-{__version__}-py3-none-any.whl"
+    return f"{contents.name}-{__version__}-py3-none-any.whl"
 
 
-def build_wheel() -> bytes:
+def build_wheel(contents: Contents = SCORING) -> bytes:
     """The wheel's bytes. Raises ``MissingExtra`` when something that it needs is not installed."""
-    folder = _package_folder()
+    top, *inner = contents.package.split(".")
+    root = _package_folder(top, contents.extra)
+    folder = root.joinpath(*inner)
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = {
-        f"windtunnel_scoring/{path.relative_to(folder).as_posix()}": path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _SKIPPED & set(path.parts) and path.suffix != ".pyc"
+        f"{top}/{path.relative_to(root).as_posix()}": path.read_bytes()
+        for path in [*paths, root / "__init__.py"]
+        if not _SKIPPED & set(path.parts) and path.suffix != ".pyc"
     }
-    info = f"windtunnel_scoring-{__version__}.dist-info"
-    files[f"{info}/METADATA"] = _metadata().encode()
+    info = f"{contents.name}-{__version__}.dist-info"
+    files[f"{info}/METADATA"] = _metadata(contents).encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: windtunnel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in sorted(files.items()))
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
@@ -55,7 +88,7 @@ def build_wheel() -> bytes:
     return out.getvalue()
 
 
-def pins(python: str, names: tuple[str, ...] = REQUIREMENTS) -> dict[str, str]:
+def pins(python: str, names: tuple[str, ...] = REQUIREMENTS, extra: str = "scoring") -> dict[str, str]:
     """Version by canonical name, of the named distributions and all that they need on Linux.
 
     Raises ``MissingExtra`` for the first that is not installed.
@@ -73,39 +106,42 @@ def pins(python: str, names: tuple[str, ...] = REQUIREMENTS) -> dict[str, str]:
         if item in seen:
             continue
         seen.add(item)
-        distribution = _distribution(name)
+        distribution = _distribution(name, extra)
         found[name] = distribution.version
         for text in distribution.requires or ():
             needed = Requirement(text)
             wanted = needed.marker is None or any(
-                needed.marker.evaluate({**environment, "extra": extra}) for extra in ("", *sorted(extras))
+                needed.marker.evaluate({**environment, "extra": chosen}) for chosen in ("", *sorted(extras))
             )
             if wanted:
                 todo.append((canonicalize_name(needed.name), frozenset(needed.extras)))
     return dict(sorted(found.items()))
 
 
-def _distribution(name: str) -> metadata.Distribution:
+def _distribution(name: str, extra: str) -> metadata.Distribution:
     try:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError as error:
-        raise MissingExtra("packaging a model", "scoring", name) from error
+        raise MissingExtra("packaging a model", extra, name) from error
 
 
-def _package_folder() -> Path:
-    found = util.find_spec("windtunnel_scoring")
+def _package_folder(package: str, extra: str) -> Path:
+    found = util.find_spec(package)
     if found is None or found.origin is None:
-        raise MissingExtra("packaging a model", "scoring", "windtunnel_scoring")
+        raise MissingExtra("packaging a model", extra, package)
     return Path(found.origin).parent
 
 
-def _metadata() -> str:
-    needed = "".join(f"Requires-Dist: {name}=={_distribution(name).version}\n" for name in sorted(REQUIREMENTS))
+def _metadata(contents: Contents) -> str:
+    needed = "".join(
+        f"Requires-Dist: {name}=={_distribution(name, contents.extra).version}\n"
+        for name in sorted(contents.requirements)
+    )
     return (
         "Metadata-Version: 2.1\n"
-        "Name: windtunnel-scoring\n"
+        f"Name: {canonicalize_name(contents.name)}\n"
         f"Version: {__version__}\n"
-        "Summary: The scoring server of Windtunnel: what runs inside a deployed container.\n"
+        f"Summary: {contents.summary}\n"
         f"{needed}"
     )
 

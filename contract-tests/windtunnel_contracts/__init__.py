@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
     "windtunnel_contracts.authentication",
     "windtunnel_contracts.capacity",
     "windtunnel_contracts.deployment",
+    "windtunnel_contracts.grpc",
     "windtunnel_contracts.logs",
     "windtunnel_contracts.scoring",
     "windtunnel_contracts.updates",

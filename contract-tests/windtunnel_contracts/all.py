@@ -8,6 +8,7 @@ from __future__ import annotations
 from windtunnel_contracts.authentication import AuthenticationContract
 from windtunnel_contracts.capacity import CapacityContract
 from windtunnel_contracts.deployment import DeploymentContract
+from windtunnel_contracts.grpc import DevicesContract, GrpcContract
 from windtunnel_contracts.logs import LogsContract
 from windtunnel_contracts.scoring import ScoringContract
 from windtunnel_contracts.updates import UpdateContract
@@ -17,6 +18,8 @@ __all__ = [
     "TestAuthentication",
     "TestCapacity",
     "TestDeployment",
+    "TestDevices",
+    "TestGrpc",
     "TestLogs",
     "TestScoring",
     "TestUpdates",
@@ -34,6 +37,14 @@ class TestCapacity(CapacityContract):
 
 class TestDeployment(DeploymentContract):
     """Rows 1, 3 and 4."""
+
+
+class TestDevices(DevicesContract):
+    """Rows 3, 4 and 11, where there is no HTTP."""
+
+
+class TestGrpc(GrpcContract):
+    """What a target without HTTP answers instead."""
 
 
 class TestLogs(LogsContract):

@@ -8,7 +8,6 @@ import pytest
 
 from windtunnel.errors import NotFound, QuotaExceeded
 from windtunnel.interface import Capability
-from windtunnel.spec import AciOptions, Spec
 
 if TYPE_CHECKING:
     from windtunnel_contracts.digits import Digits
@@ -22,18 +21,15 @@ class CapacityContract:
     def test_more_than_the_quota_is_refused_with_the_number_and_nothing_is_made(
         self, place: Place, digits: Digits
     ) -> None:
-        # 100 cores in a region are the most that Azure grants by default; four groups of the largest size are 124.
-        largest = AciOptions(cpu=31, memory_gb=31)
         made: list[str] = []
 
         def fill() -> None:
-            for _ in range(4):
-                made.append(place.fresh_name())
-                spec = Spec(name=made[-1], model=digits.model, target=place.target, aci=largest)
+            for spec in place.beyond_quota(digits.model):
+                made.append(spec.name)
                 place.backend.deploy(spec).result(place.patience_s)
 
         try:
-            with pytest.raises(QuotaExceeded, match=r"[Qq]uota.*\d"):
+            with pytest.raises(QuotaExceeded, match=r"(?s)[Qq]uota.*\d"):
                 fill()
             with pytest.raises(NotFound):
                 place.backend.get(place.target, made[-1])

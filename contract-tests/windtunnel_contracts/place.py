@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from windtunnel import profiles, registry
-from windtunnel.interface import Capability
-from windtunnel.session import wait_until_healthy
-from windtunnel.spec import Script, Spec, Target
+from windtunnel.interface import Capability, Protocol
+from windtunnel.session import client_of, wait_until_healthy
+from windtunnel.spec import AciOptions, Script, Spec, Target
+from windtunnel_contracts.certificate import self_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from windtunnel.interface import Backend, Deployment, Progress, ServiceState
+    from windtunnel.scoring_client import Answer
+    from windtunnel.spec import Tls
 
 PATIENCE_S = 900.0
 """For one operation. Azure Container Instances give up provisioning after 1,800 s; images build in minutes there."""
@@ -36,6 +41,7 @@ class Place:
     live: bool
     patience_s: float = PATIENCE_S
     _made: set[str] = field(default_factory=set[str])
+    _folder: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def connect(cls, name: str, target: Target, *, profile: str) -> Self:
@@ -49,6 +55,34 @@ class Place:
     def authenticates_by_default(self) -> bool:
         """As on Azure: AKS does, ACI does not."""
         return self.target is Target.AKS
+
+    @property
+    def keys_need_tls(self) -> bool:
+        """As on Azure: the FPGA service asks for keys with TLS only, and always then."""
+        return self.target is Target.FPGA
+
+    @property
+    def has_room_for_one(self) -> bool:
+        """As on Azure: a second FPGA service is more than the quota, so the tests' services follow each other."""
+        return self.target is Target.FPGA
+
+    @property
+    def computes_exactly(self) -> bool:
+        """Whether predictions are onnxruntime's own; an FPGA computes in block floating point."""
+        return self.target is not Target.FPGA
+
+    def beyond_quota(self, model: Path) -> Iterator[Spec]:
+        """Services of which the last is one too many."""
+        # 100 cores in a region are the most that Azure grants by default; four groups of the largest size are 124.
+        largest = AciOptions(cpu=31, memory_gb=31)
+        self._make_room(None)
+        for _ in range(2 if self.has_room_for_one else 4):
+            yield Spec(name=self.fresh_name(), model=model, target=self.target, aci=largest)
+
+    def _make_room(self, name: str | None) -> None:
+        for other in sorted(self._made - {name}) if self.has_room_for_one else ():
+            self.backend.delete(self.target, other).result(self.patience_s)
+            self._made.discard(other)
 
     def fresh_name(self) -> str:
         """A service name that nobody else has; deleted at the end if it is still there."""
@@ -69,6 +103,7 @@ class Place:
         timeout_s: float | None = None,
     ) -> Deployment:
         """Deploy and wait until healthy. Raises what the backend raises, ``DeploymentFailed`` and ``Timeout``."""
+        self._make_room(name)
         spec = Spec(
             name=name or self.fresh_name(),
             model=model,
@@ -76,12 +111,18 @@ class Place:
             script=None if script is None else Script(entry=script),
             tags=tags or {},
             auth_enabled=auth_enabled,
+            tls=self._certificate() if auth_enabled and self.keys_need_tls else None,
             overwrite=overwrite,
         )
         self.backend.deploy(spec).result(self.patience_s)
         if observe is not None:
             observe(self.backend.get(self.target, spec.name).state)
         return self.wait(spec.name, timeout_s=timeout_s)
+
+    def _certificate(self) -> Tls:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="windtunnel-contracts-")
+        return self_signed(Path(self._folder.name))
 
     def wait(self, name: str, *, timeout_s: float | None = None) -> Deployment:
         """Until the service is healthy."""
@@ -122,6 +163,8 @@ class Place:
                 self.backend.delete(self.target, name).result(self.patience_s)
         finally:
             self.backend.close()
+            if self._folder is not None:
+                self._folder.cleanup()
 
 
 def _say(progress: Progress) -> None:
@@ -131,17 +174,21 @@ def _say(progress: Progress) -> None:
 
 @dataclass(kw_only=True)
 class Service:
-    """A deployed service over HTTP, as a client of its users would reach it."""
+    """A deployed service, as a client of its users would reach it."""
 
     place: Place
     deployment: Deployment
-    _client: httpx.Client
+    _client: httpx.Client | None = None
 
     @classmethod
     @contextlib.contextmanager
     def reach(cls, place: Place, deployment: Deployment) -> Generator[Self]:
         """Connect to its scoring URI."""
-        uri = place.backend.endpoint(place.target, deployment.name).scoring_uri
+        endpoint = place.backend.endpoint(place.target, deployment.name)
+        uri = endpoint.scoring_uri
+        if endpoint.protocol is not Protocol.HTTP:
+            yield cls(place=place, deployment=deployment)
+            return
         with httpx.Client(base_url=uri.removesuffix("/score"), timeout=60.0) as client:
             yield cls(place=place, deployment=deployment, _client=client)
 
@@ -154,14 +201,24 @@ class Service:
         headers: Mapping[str, str] | None = None,
         **content: Any,
     ) -> httpx.Response:
-        """One request, with ``Authorization: Bearer`` when a key is given, even an empty one."""
+        """One request over HTTP, with ``Authorization: Bearer`` when a key is given, even an empty one."""
+        assert self._client is not None, "this service has no HTTP"
         authorisation = {} if key is None else {"authorization": f"Bearer {key}".rstrip()}
         return self._client.request(method, path, headers={**(headers or {}), **authorisation}, **content)
 
+    def ask(self, body: object, *, key: str | None = None) -> Answer:
+        """One prediction by Windtunnel's own client, over whatever the service speaks, with just this key or none."""
+        endpoint = self.place.backend.endpoint(self.place.target, self.deployment.name)
+        client = client_of(replace(endpoint, key=key))
+        try:
+            return client.score(body if isinstance(body, bytes) else json.dumps(body).encode())
+        finally:
+            client.close()
+
     def score(self, body: object) -> Any:
-        """The parsed answer of ``POST /score``."""
-        answer = self.request("POST", "/score", json=body)
-        assert answer.status_code == 200, answer.text
+        """The parsed answer of a prediction."""
+        answer = self.ask(body)
+        assert answer.status == 200, answer.text(2000)
         return answer.json()
 
     def wait_until_healthy(self) -> None:

@@ -31,7 +31,7 @@ class UpdateContract:
             changed = place.backend.update(place.target, service.deployment.name, Change(tags={"b": "2"}))
             assert changed.result(place.patience_s).tags == {"b": "2"}
             assert place.backend.get(place.target, service.deployment.name).state is ServiceState.HEALTHY
-            assert service.request("POST", "/score", json=digits.request(1)).status_code == 200
+            assert service.ask(digits.request(1)).status == 200
 
     @pytest.mark.requires(Capability.UPDATE, Capability.SCRIPT)
     def test_a_script_can_be_put_in_front_of_the_model(self, place: Place, digits: Digits, tmp_path: Path) -> None:
@@ -45,16 +45,22 @@ class UpdateContract:
 
     @pytest.mark.requires(Capability.UPDATE, Capability.KEYS)
     def test_authentication_can_be_switched_on_and_off(self, place: Place, digits: Digits) -> None:
+        if place.keys_need_tls:
+            with place.shared(digits.model) as service:
+                update = place.backend.update(place.target, service.deployment.name, Change(auth_enabled=True))
+                with pytest.raises(InvalidSpec, match="TLS"):
+                    update.result(place.patience_s)
+            return
         with place.shared(digits.model) as service:
             name, body = service.deployment.name, digits.request(1)
             place.backend.update(place.target, name, Change(auth_enabled=True)).result(place.patience_s)
             service.wait_until_healthy()
-            assert service.request("POST", "/score", json=body).status_code == 401
+            assert service.ask(body).status == 401
             key = place.backend.keys(place.target, name).primary
-            assert service.request("POST", "/score", json=body, key=key).status_code == 200
+            assert service.ask(body, key=key).status == 200
             place.backend.update(place.target, name, Change(auth_enabled=False)).result(place.patience_s)
             service.wait_until_healthy()
-            assert service.request("POST", "/score", json=body).status_code == 200
+            assert service.ask(body).status == 200
 
     @pytest.mark.lacks(Capability.RESIZE)
     @pytest.mark.parametrize("change", [Change(cpu=2.0), Change(memory_gb=4.0)], ids=["cpu", "memory"])

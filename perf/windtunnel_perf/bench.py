@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from windtunnel.errors import InvalidSpec, ScoringFailed
+from windtunnel.interface import Protocol
 from windtunnel.scoring_client import ScoringClient, tls_context
 from windtunnel_perf import load
 from windtunnel_perf.load import Outcome, Where
@@ -114,6 +115,11 @@ def bench_service(
     """Load a service as planned. Raises ``ScoringFailed`` when even one request, before the load, is not answered."""
     service = backend.get(target, name)
     endpoint = backend.endpoint(target, name)
+    if endpoint.protocol is not Protocol.HTTP:
+        raise InvalidSpec(
+            f"service {name!r} speaks {endpoint.protocol}, and the load generator speaks HTTP only",
+            way_out="Measure it with pytest perf/bench_fpga.py --benchmark-only, over gRPC.",
+        )
     client = ScoringClient(endpoint, timeout_s=plan.timeout_s)
     first = client.score(body)
     client.close()

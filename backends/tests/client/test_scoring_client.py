@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Scoring = Any
 
 
-def client(uri: str, **more: str) -> ScoringClient:
+def client(uri: str, **more: Any) -> ScoringClient:
     return ScoringClient(Endpoint(scoring_uri=uri, swagger_uri="", **more), timeout_s=5)
 
 

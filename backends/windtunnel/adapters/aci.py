@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.aci_desired import TAG, TAG_TARGET
 from windtunnel.adapters.aci_view import View
@@ -22,18 +22,23 @@ from windtunnel.spec import Target, check_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from windtunnel.adapters.aci_desired import Desired
     from windtunnel.adapters.clients import Clients
     from windtunnel.context import Context
     from windtunnel.model import Model
     from windtunnel.runtime_check import Runtime
     from windtunnel.spec import Change, Spec
 
-_PROBE_TIMEOUT_S = 3.0
+PROBE_TIMEOUT_S = 3.0
 _MOST_PROBES = 8
 
 
 class AciAdapter:
-    """Raises the errors of ``windtunnel.errors``."""
+    """Raises the errors of ``windtunnel.errors``. The FPGA target is made of the same parts (``adapters.fpga``)."""
+
+    target: ClassVar[Target] = Target.ACI
+    views: ClassVar[type[View]] = View
+    works: ClassVar[type[AciWork]] = AciWork
 
     def __init__(
         self,
@@ -43,11 +48,11 @@ class AciAdapter:
         runtime: Runtime,
         progress: Callable[[Progress], None],
     ) -> None:
-        self._resource_group = settings.resource_group
+        self._settings = settings
         self._records = records
         self._progress = progress
         self._groups = ContainerGroups(clients, settings.resource_group)
-        self._work = AciWork(clients, self._groups, settings, runtime, progress)
+        self._work = self.works(clients, self._groups, settings, runtime, progress)
         self._pending: dict[str, BackgroundOperation[Deployment]] = {}
         self._lock = threading.Lock()
 
@@ -56,14 +61,11 @@ class AciAdapter:
     def deploy(self, spec: Spec) -> BackgroundOperation[Deployment]:
         """The checks are made at once, the work goes on in the background."""
         model, context = self._work.package(spec)
-        keys = None
-        if spec.auth_enabled:
-            keys = Keys(primary=spec.keys.primary, secondary=spec.keys.secondary) if spec.keys else new_keys()
         record = Record(
             spec=spec_to_json(spec),
             context_digest=context.digest,
             image="",
-            keys=keys,
+            keys=self._keys_of(spec),
             certificate=Certificate.read(spec.tls) if spec.tls is not None else None,
         )
         operation = BackgroundOperation(
@@ -73,6 +75,11 @@ class AciAdapter:
             self._pending[spec.name] = operation
         return operation
 
+    def _keys_of(self, spec: Spec) -> Keys | None:
+        if not spec.auth_enabled:
+            return None
+        return Keys(primary=spec.keys.primary, secondary=spec.keys.secondary) if spec.keys else new_keys()
+
     def _deploy(self, spec: Spec, model: Model, context: Context, record: Record, stop: Stop) -> Deployment:
         existing = self._groups.get(spec.name)
         if existing is not None and not spec.overwrite:
@@ -81,12 +88,13 @@ class AciAdapter:
                 " the existing service.",
                 way_out=f"`windtunnel delete {spec.name}`, or deploy with --overwrite.",
             )
+        self._check_quota(spec)
         desired = self._work.create(spec, model, context, record, stop)
         if existing is not None:
-            self._work.make_way(View.parse(existing), desired, stop)
-        before = self._records.load(Target.ACI, spec.name)
+            self._work.make_way(self.views.parse(existing), desired, stop)
+        before = self._records.load(self.target, spec.name)
         # Before the request: the keys of a group that is there must not be lost with this process.
-        self._records.save(Target.ACI, spec.name, replace(record, image=desired.image))
+        self._records.save(self.target, spec.name, replace(record, image=desired.image))
         try:
             self._work.put(desired, stop, delete_when_cancelled=existing is None)
         except WindtunnelError:
@@ -94,11 +102,14 @@ class AciAdapter:
             raise
         return self.get(spec.name)
 
+    def _check_quota(self, spec: Spec) -> None:
+        """Of what the platform itself does not count; the quota of container groups is ARM's to refuse."""
+
     def _restore(self, name: str, before: Record | None) -> None:
         if before is None:
-            self._records.remove(Target.ACI, name)
+            self._records.remove(self.target, name)
         else:
-            self._records.save(Target.ACI, name, before)
+            self._records.save(self.target, name, before)
 
     # --- update
 
@@ -123,14 +134,18 @@ class AciAdapter:
             desired = replace(desired, environment=change.environment)
         if change.tags is not None:
             desired = replace(desired, tags=_with_user_tags(desired.tags, change.tags))
+        desired = self._secured(desired, record, change)
+        self._work.put(desired, stop, delete_when_cancelled=False)
+        record = replace(record, image=desired.image, keys=desired.keys, certificate=desired.certificate)
+        self._records.save(self.target, name, record)
+        return self.get(name)
+
+    def _secured(self, desired: Desired, record: Record, change: Change) -> Desired:
         if change.auth_enabled is not None:
             desired = replace(desired, keys=(record.keys or new_keys()) if change.auth_enabled else None)
         if change.tls is not None:
             desired = desired.with_certificate(Certificate.read(change.tls))
-        self._work.put(desired, stop, delete_when_cancelled=False)
-        record = replace(record, image=desired.image, keys=desired.keys, certificate=desired.certificate)
-        self._records.save(Target.ACI, name, record)
-        return self.get(name)
+        return desired
 
     # --- read
 
@@ -143,32 +158,40 @@ class AciAdapter:
                 pending = self._pending.get(name)
             if pending is None or pending.done():
                 raise
-            return Deployment(name=name, target=Target.ACI, state=ServiceState.TRANSITIONING)
+            return Deployment(name=name, target=self.target, state=ServiceState.TRANSITIONING)
         return self._deployment(view)
 
     def list_services(self) -> Sequence[Deployment]:
         """Each group is read by itself: ARM's list leaves out how they are."""
-        names = sorted(name for name, tags in self._groups.tags().items() if tags.get(TAG_TARGET) == Target.ACI)
+        names = sorted(name for name, tags in self._groups.tags().items() if self.owns(tags))
         with ThreadPoolExecutor(_MOST_PROBES, thread_name_prefix="windtunnel-list") as pool:
             found = pool.map(self._groups.get, names)
-            views = [View.parse(group) for group in found if group is not None]
+            views = [self.views.parse(group) for group in found if group is not None]
             return list(pool.map(self._deployment, views))
+
+    def owns(self, tags: Mapping[str, str]) -> bool:
+        """Whether a container group with these tags is a service of this target."""
+        return tags.get(TAG_TARGET) == self.target
 
     def _deployment(self, view: View) -> Deployment:
         answers = False
         if view.provisioning == "Succeeded" and view.state == "Running" and view.base_uri is not None:
-            client = ScoringClient(self._endpoint(view, None), timeout_s=_PROBE_TIMEOUT_S)
-            answers = client.alive()
-            client.close()
+            answers = self._answers(self._endpoint(view, None))
         return view.deployment(answers=answers, now=datetime.now(UTC))
+
+    def _answers(self, endpoint: Endpoint) -> bool:
+        client = ScoringClient(endpoint, timeout_s=PROBE_TIMEOUT_S)
+        answers = client.alive()
+        client.close()
+        return answers
 
     def _view(self, name: str) -> View:
         group = self._groups.get(name)
-        view = View.parse(group) if group is not None else None
+        view = self.views.parse(group) if group is not None else None
         if view is None or not view.ours:
             raise NotFound(
                 f"WebserviceNotFound: Webservice with name {name} not found in provided workspace"
-                f" (resource group {self._resource_group!r})",
+                f" (resource group {self._settings.resource_group!r})",
                 way_out="`windtunnel list` shows what there is.",
             )
         return view
@@ -192,7 +215,7 @@ class AciAdapter:
 
     def _endpoint(self, view: View, key: str | None) -> Endpoint:
         base = view.base_uri or ""
-        record = self._records.load(Target.ACI, view.name) if view.tls_enabled else None
+        record = self._records.load(self.target, view.name) if view.tls_enabled else None
         certificate = record.certificate.certificate if record is not None and record.certificate is not None else None
         return Endpoint(
             scoring_uri=f"{base}/score",
@@ -232,7 +255,7 @@ class AciAdapter:
         keys = replace(old, primary=value) if which is KeyName.PRIMARY else replace(old, secondary=value)
         record = replace(record, keys=keys)
         self._work.put(self._work.as_is(now, record), stop, delete_when_cancelled=False)
-        self._records.save(Target.ACI, name, record)
+        self._records.save(self.target, name, record)
         return keys
 
     def _require_auth(self, view: View) -> None:
@@ -243,7 +266,7 @@ class AciAdapter:
             )
 
     def _record(self, name: str) -> Record:
-        return self._records.load(Target.ACI, name) or Record(spec={}, context_digest="", image="")
+        return self._records.load(self.target, name) or Record(spec={}, context_digest="", image="")
 
     # --- delete
 
@@ -255,11 +278,11 @@ class AciAdapter:
         try:
             self._view(name)
         except NotFound:
-            self._records.remove(Target.ACI, name)
+            self._records.remove(self.target, name)
             return False
         self._progress(Progress(step=f"deleting container group {name}"))
         deleted = self._groups.delete(name, stop)
-        self._records.remove(Target.ACI, name)
+        self._records.remove(self.target, name)
         return deleted
 
     def spec(self, name: str) -> Spec:

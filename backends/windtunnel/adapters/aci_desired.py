@@ -98,7 +98,7 @@ class Desired:
         containers: list[Json] = [self._scoring()]
         if self.with_frontend:
             containers.append(self._frontend())
-        address: JsonObject = {"type": "Public", "ports": [_port(self.exposed_port)]}
+        address: JsonObject = {"type": "Public", "ports": [port_of(self.exposed_port)]}
         if self.dns_name_label is not None:
             address["dnsNameLabel"] = self.dns_name_label
         body: JsonObject = {
@@ -138,12 +138,12 @@ class Desired:
         properties: JsonObject = {
             "image": self.image,
             "command": list(SCORING_COMMAND),
-            "environmentVariables": _environment(plain),
+            "environmentVariables": environment_of(plain),
             "resources": self._resources(cpu, memory_gb),
             "readinessProbe": _ready(port, "http"),
         }
         if not self.with_frontend:
-            properties["ports"] = [_port(port)]
+            properties["ports"] = [port_of(port)]
         return {"name": SCORING, "properties": properties}
 
     @property
@@ -184,8 +184,8 @@ class Desired:
             "properties": {
                 "image": self.image,
                 "command": list(FRONTEND_COMMAND),
-                "ports": [_port(port)],
-                "environmentVariables": _environment(plain, secure),
+                "ports": [port_of(port)],
+                "environmentVariables": environment_of(plain, secure),
                 "resources": self._resources(self._frontend_cpu, FRONTEND_MEMORY_GB),
                 "readinessProbe": _ready(port, "https" if self.certificate is not None else "http"),
             },
@@ -217,13 +217,15 @@ def expiry_of(tags: Mapping[str, str]) -> datetime | None:
     return expires if expires.tzinfo is not None else None
 
 
-def _environment(plain: Mapping[str, str], secure: Mapping[str, str] = MappingProxyType({})) -> list[Json]:
+def environment_of(plain: Mapping[str, str], secure: Mapping[str, str] = MappingProxyType({})) -> list[Json]:
+    """Variables as ARM has them; it never gives the secure ones back."""
     values: list[Json] = [{"name": name, "value": value} for name, value in plain.items()]
     secrets: list[Json] = [{"name": name, "secureValue": value} for name, value in secure.items()]
     return values + secrets
 
 
-def _port(port: int) -> JsonObject:
+def port_of(port: int) -> JsonObject:
+    """As ARM has one."""
     return {"port": port, "protocol": "TCP"}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from windtunnel.adapters.aci_desired import (
     FRONTEND,
@@ -121,7 +121,7 @@ class View:
     created: datetime | None
 
     @classmethod
-    def parse(cls, group: JsonObject) -> View:
+    def parse(cls, group: JsonObject) -> Self:
         """From the answer of ``GET .../containerGroups/{name}``."""
         properties = as_object(group.get("properties"))
         address = as_object(properties.get("ipAddress"))
@@ -143,10 +143,12 @@ class View:
             or min((c.started for c in containers if c.started is not None), default=None),
         )
 
+    target: ClassVar[Target] = Target.ACI
+
     @property
     def ours(self) -> bool:
-        """Whether Windtunnel made it."""
-        return self.tags.get(TAG_TARGET) == Target.ACI and SCORING in self.containers
+        """Whether Windtunnel made it, for this target."""
+        return self.tags.get(TAG_TARGET) == self.target and SCORING in self.containers
 
     @property
     def scoring(self) -> ContainerView:
@@ -195,18 +197,32 @@ class View:
         scheme, usual = ("https", 443) if self.tls_enabled else ("http", 80)
         return f"{scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
+    @property
+    def replicas(self) -> int:
+        """A container group has one of everything."""
+        return 1
+
+    @property
+    def scoring_uri(self) -> str | None:
+        """Where predictions are asked for; None as long as the group has no address."""
+        return f"{self.base_uri}/score" if self.base_uri else None
+
+    @property
+    def swagger_uri(self) -> str | None:
+        """Where the service describes itself."""
+        return f"{self.base_uri}/swagger.json" if self.base_uri else None
+
     def deployment(self, *, answers: bool, now: datetime) -> Deployment:
-        """The service; ``answers`` says whether GET / was answered with 200."""
+        """The service; ``answers`` says whether the scoring server answers."""
         state, error = self._state(answers=answers, now=now)
-        base = self.base_uri
         return Deployment(
             name=self.name,
-            target=Target.ACI,
+            target=self.target,
             id=self.id,
             state=state,
             error=error,
-            scoring_uri=f"{base}/score" if base else None,
-            swagger_uri=f"{base}/swagger.json" if base else None,
+            scoring_uri=self.scoring_uri,
+            swagger_uri=self.swagger_uri,
             auth_enabled=self.auth_enabled,
             tls_enabled=self.tls_enabled,
             tags=self.user_tags,
@@ -220,6 +236,7 @@ class View:
             cpu=self.cpu,
             memory_gb=self.memory_gb,
             restarts=self.scoring.restarts,
+            replicas=self.replicas,
         )
 
     def _state(self, *, answers: bool, now: datetime) -> tuple[ServiceState, str | None]:

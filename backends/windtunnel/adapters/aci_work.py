@@ -6,7 +6,7 @@ import secrets
 import string
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.aci_desired import (
     TAG_OWNER,
@@ -50,11 +50,15 @@ class Settings:
     owner: str
     lifetime: timedelta | None
     registry_identity: str | None = None
+    fpga_quota: int = 1
+    """FPGA services in the resource group; Azure ML's workspaces had one until more was asked for."""
     python: str | None = None
 
 
 class AciWork:
     """Raises the errors of ``windtunnel.errors``."""
+
+    target: ClassVar[Target] = Target.ACI
 
     def __init__(
         self,
@@ -75,14 +79,14 @@ class AciWork:
         from windtunnel import packaging  # lazily: what only reads needs none of it
 
         model = Model.read(spec.model)
-        model.check_target(Target.ACI)
+        model.check_target(self.target)
         model.check_runtime(self._runtime)
         return model, packaging.build_context(model, spec.effective_model_name, spec.script, self._settings.python)
 
     def registry(self, location: str) -> Registry:
         """The registry, there with its resource group."""
         settings = self._settings
-        tags = {TAG_TARGET: Target.ACI.value, TAG_OWNER: settings.owner}
+        tags = {TAG_TARGET: self.target.value, TAG_OWNER: settings.owner}
         if ensure_group(self._clients, settings.resource_group, location, tags):
             self._progress(Progress(step=f"created resource group {settings.resource_group}"))
         return Registry.ensure(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from windtunnel.adapters.aci import AciAdapter, needed
 from windtunnel.adapters.aci_work import Settings
 from windtunnel.adapters.clients import Clients
+from windtunnel.adapters.fpga import FpgaAdapter
 from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.clouds import Cloud
 from windtunnel.errors import NotConfigured
@@ -29,6 +30,7 @@ ACI_OFFER = Offer(
     can=frozenset(
         {
             Capability.PREDICT,
+            Capability.HTTP,
             Capability.SCRIPT,
             Capability.KEYS,
             Capability.TLS,
@@ -51,7 +53,36 @@ ACI_OFFER = Offer(
         }
     ),
 )
-_NOT_YET = "this version of Windtunnel serves the target aci only"
+FPGA_OFFER = Offer(
+    can=frozenset(
+        {
+            Capability.PREDICT,
+            Capability.KEYS,
+            Capability.TLS,
+            Capability.UPDATE,
+            Capability.LOGS,
+            Capability.DNS_LABEL,
+            Capability.QUOTA,
+            Capability.SCALE,
+        }
+    ),
+    cannot=MappingProxyType(
+        {
+            Capability.HTTP: "the FPGA service speaks gRPC (TensorFlow Serving's Predict) and has no HTTP",
+            Capability.SCRIPT: "the FPGA service runs a model, not a script",
+            Capability.TOKENS: "FPGA services do not support Token Authentication.",
+            Capability.RESIZE: "CPU and memory of a container group cannot be updated;"
+            " delete the service and deploy it again",
+            Capability.AUTOSCALE: "the FPGA service had a fixed number of replicas (num_replicas)",
+            Capability.APP_INSIGHTS: "the FPGA service had no request telemetry",
+            Capability.DATA_COLLECTION: "the FPGA service did not collect inputs and predictions",
+            Capability.OFFLINE: "it runs in the cloud only",
+        }
+    ),
+    note="Live and locally alike, the simulator of the device serves the model, in a container group: Azure's FPGA"
+    " service is no longer sold. Latencies of the device are those of a model of it, and say so.",
+)
+_NOT_YET = "this version of Windtunnel serves the targets aci and fpga only"
 _NOTHING = Offer(cannot=MappingProxyType(dict.fromkeys(Capability, _NOT_YET)))
 
 
@@ -64,7 +95,7 @@ class AzureBackend(Backend):
             Target.ACI: ACI_OFFER,
             Target.AKS: _NOTHING,
             Target.IOT_EDGE: _NOTHING,
-            Target.FPGA: _NOTHING,
+            Target.FPGA: FPGA_OFFER,
         }
     )
 
@@ -82,26 +113,29 @@ class AzureBackend(Backend):
         hours = profile.number("expires_hours")
         self.cloud = cloud
         self._clients = Clients(cloud, subscription)
-        self._aci = AciAdapter(
-            self._clients,
-            Settings(
-                resource_group=group,
-                location=location,
-                registry=registry,
-                owner=profile.text("owner") or _user(),
-                lifetime=timedelta(hours=hours) if hours else None,
-                registry_identity=profile.text("registry_identity"),
-                python=profile.text("python"),
-            ),
-            Records(
-                profile.data_dir if keep_records else None,
-                cloud=cloud.resource_manager,
-                subscription=subscription,
-                group=group,
-            ),
-            InstalledRuntime(),
-            progress or (lambda _: None),
+        quota = profile.number("fpga_quota")
+        settings = Settings(
+            resource_group=group,
+            location=location,
+            registry=registry,
+            owner=profile.text("owner") or _user(),
+            lifetime=timedelta(hours=hours) if hours else None,
+            registry_identity=profile.text("registry_identity"),
+            fpga_quota=1 if quota is None else int(quota),
+            python=profile.text("python"),
         )
+        records = Records(
+            profile.data_dir if keep_records else None,
+            cloud=cloud.resource_manager,
+            subscription=subscription,
+            group=group,
+        )
+        say = progress or _unsaid
+        self._fpga = FpgaAdapter(self._clients, settings, records, InstalledRuntime(), say)
+        self._adapters: Mapping[Target, AciAdapter] = {
+            Target.ACI: AciAdapter(self._clients, settings, records, InstalledRuntime(), say),
+            Target.FPGA: self._fpga,
+        }
 
     @classmethod
     def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
@@ -128,50 +162,58 @@ class AzureBackend(Backend):
 
     def deploy(self, spec: Spec) -> Operation[Deployment]:
         self.require(spec.target, {Capability.PREDICT} | needed(spec))
-        return self._aci.deploy(spec)
+        return self._adapters[spec.target].deploy(spec)
 
     def update(self, target: Target, name: str, change: Change) -> Operation[Deployment]:
         asked = {Capability.UPDATE}
         if change.cpu is not None or change.memory_gb is not None:
             asked.add(Capability.RESIZE)
         self.require(target, asked)
-        return self._aci.update(name, change)
+        return self._adapters[target].update(name, change)
 
     def get(self, target: Target, name: str) -> Deployment:
         self.require(target, {Capability.PREDICT})
-        return self._aci.get(name)
+        return self._adapters[target].get(name)
 
     def list_services(self, target: Target) -> Sequence[Deployment]:
         self.require(target, {Capability.PREDICT})
-        return self._aci.list_services()
+        return self._adapters[target].list_services()
 
     def delete(self, target: Target, name: str) -> Operation[bool]:
         self.require(target, {Capability.PREDICT})
-        return self._aci.delete(name)
+        return self._adapters[target].delete(name)
 
     def logs(self, target: Target, name: str, *, tail: int = 5000) -> str:
         self.require(target, {Capability.LOGS})
-        return self._aci.logs(name, tail)
+        return self._adapters[target].logs(name, tail)
 
     def endpoint(self, target: Target, name: str) -> Endpoint:
         self.require(target, {Capability.PREDICT})
-        return self._aci.endpoint(name)
+        return self._adapters[target].endpoint(name)
+
+    def scale(self, target: Target, name: str, replicas: int) -> Operation[Deployment]:
+        self.require(target, {Capability.SCALE})
+        return self._fpga.scale(name, replicas)
 
     def keys(self, target: Target, name: str) -> Keys:
         self.require(target, {Capability.KEYS})
-        return self._aci.keys(name)
+        return self._adapters[target].keys(name)
 
     def regenerate_key(self, target: Target, name: str, which: KeyName, value: str | None = None) -> Operation[Keys]:
         self.require(target, {Capability.KEYS})
-        return self._aci.regenerate_key(name, which, value)
+        return self._adapters[target].regenerate_key(name, which, value)
 
     def spec(self, target: Target, name: str) -> Spec:
         """What a service was deployed from, as far as this machine knows. Raises ``NotFound``."""
         self.require(target, {Capability.PREDICT})
-        return self._aci.spec(name)
+        return self._adapters[target].spec(name)
 
     def close(self) -> None:
         self._clients.close()
+
+
+def _unsaid(progress: Progress) -> None:
+    del progress
 
 
 def _user() -> str:

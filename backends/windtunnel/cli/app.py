@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from windtunnel import __version__
-from windtunnel.cli import checks, configuration, demo, emulators, keys, load, promotion, scoring, services, targets
+from windtunnel.cli import (
+    checks,
+    configuration,
+    demo,
+    emulators,
+    fpga,
+    keys,
+    load,
+    promotion,
+    scoring,
+    services,
+    targets,
+)
 from windtunnel.cli.output import Format, Output
 from windtunnel.errors import InvalidSpec, NotConfigured, WindtunnelError
 
@@ -21,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (emulators, services, scoring, keys, targets, load, checks, promotion, demo, configuration):
+for part in (emulators, services, scoring, keys, targets, load, checks, fpga, promotion, demo, configuration):
     part.register(app)
 
 

@@ -12,16 +12,19 @@ from windtunnel.cli.options import NameArgument, TargetOption, TimeoutOption, co
 from windtunnel.cli.render import SERVICE_COLUMNS, print_calls, service_fields, service_json, service_row
 from windtunnel.errors import InvalidSpec
 from windtunnel.session import DEPLOY_LIMIT_S, HEALTHY_LIMIT_S, wait_until_healthy
-from windtunnel.spec import AciOptions, Change, ChosenKeys, Script, Spec, Target, Tls
+from windtunnel.spec import AciOptions, Change, ChosenKeys, FpgaOptions, Script, Spec, Target, Tls
 
 ModelArgument = Annotated[Path, typer.Argument(help="The ONNX file.", metavar="MODEL.onnx")]
 NameOption = Annotated[str, typer.Option("--name", "-n", help="The service's name.")]
 ModelNameOption = Annotated[str | None, typer.Option(help="Name of the model; default: that of its file.")]
 EntryOption = Annotated[Path | None, typer.Option("--entry-script", help="A score.py with init() and run().")]
 RequirementsOption = Annotated[Path | None, typer.Option("--requirements", help="What the script needs (pip).")]
-CpuOption = Annotated[float, typer.Option("--cpu", help="Cores.")]
-MemoryOption = Annotated[float, typer.Option("--memory", help="Gigabytes.")]
-PortOption = Annotated[int | None, typer.Option("--port", help="Exposed; default: 5001, with TLS 5443.")]
+CpuOption = Annotated[float | None, typer.Option("--cpu", help="Cores; default: 0.1, for an FPGA 1.")]
+MemoryOption = Annotated[float | None, typer.Option("--memory", help="Gigabytes; default: 0.5, for an FPGA 1.5.")]
+ReplicasOption = Annotated[int, typer.Option("--replicas", help="FPGAs.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Exposed; default: 5001, with TLS 5443; for an FPGA 50051.")
+]
 DnsOption = Annotated[str | None, typer.Option("--dns-name-label", help="A host name of your choice.")]
 AuthOption = Annotated[bool | None, typer.Option("--auth/--no-auth", help="Whether predictions need a key.")]
 PrimaryOption = Annotated[
@@ -38,7 +41,7 @@ TagOption = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME=VALU
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a service of that name.")]
 AutoscaleOption = Annotated[bool, typer.Option("--autoscale", help="Replicas that follow the load.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the calls that would be made, and make none.")]
-_DEFAULTS = AciOptions()
+_DEFAULTS, _FPGA = AciOptions(), FpgaOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -58,8 +61,9 @@ def deploy(
     model_name: ModelNameOption = None,
     entry_script: EntryOption = None,
     requirements: RequirementsOption = None,
-    cpu: CpuOption = _DEFAULTS.cpu,
-    memory: MemoryOption = _DEFAULTS.memory_gb,
+    cpu: CpuOption = None,
+    memory: MemoryOption = None,
+    replicas: ReplicasOption = _FPGA.replicas,
     port: PortOption = None,
     dns_name_label: DnsOption = None,
     auth: AuthOption = None,
@@ -82,7 +86,17 @@ def deploy(
         target=target,
         model_name=model_name,
         script=_script(entry_script, requirements),
-        aci=AciOptions(cpu=cpu, memory_gb=memory, port=port, dns_name_label=dns_name_label),
+        aci=AciOptions(
+            cpu=_DEFAULTS.cpu if cpu is None else cpu,
+            memory_gb=_DEFAULTS.memory_gb if memory is None else memory,
+            port=port,
+            dns_name_label=dns_name_label,
+        ),
+        fpga=FpgaOptions(
+            replicas=replicas,
+            cpu=_FPGA.cpu if cpu is None else cpu,
+            memory_gb=_FPGA.memory_gb if memory is None else memory,
+        ),
         auth_enabled=bool(auth),
         keys=_keys(primary_key, secondary_key),
         tls=_tls(ssl_cert, ssl_key, ssl_cname),

@@ -1,0 +1,3 @@
+"""Reports: one document for people and programs, pictures, a trace."""
+
+from __future__ import annotations
