@@ -1,9 +1,10 @@
 """The table of what works where, from the results of runs: never typed.
 
-    python -m windtunnel_contracts.report JUNIT.xml... [--into README.md]
+    python -m windtunnel_contracts.report JUNIT.xml... [--by capability] [--into README.md]
 
-A row is a contract test, a column a backend and target of the run. With ``--into`` the table replaces what stands
-between the two marker comments of that file; ``--check`` only says whether it is current.
+A row is a contract test, or with ``--by capability`` a capability; a column is a backend and target of the run. With
+``--into`` the table replaces what stands between the two marker comments of that file; ``--check`` only says whether
+it is current.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Result:
     place: str
     outcome: str
     """``passed``, ``failed`` or the reason of a skip."""
+    capabilities: tuple[str, ...]
+    """What the test needs of a backend."""
     standing: str
     validated: str | None
 
@@ -43,6 +46,7 @@ def read(path: Path) -> list[Result]:
                 contract=properties["contract"],
                 place=_place(name),
                 outcome=_outcome(case),
+                capabilities=tuple(properties.get("capabilities", "").split()),
                 standing=properties.get("standing", ""),
                 validated=properties.get("validated"),
             )
@@ -66,7 +70,7 @@ def _outcome(case: ET.Element) -> str:
 
 def table(results: list[Result]) -> str:
     """Markdown: what a contract says, how it went at each place, and what that rests on."""
-    places = sorted({r.place for r in results})
+    places, absent = _places(results)
     lines = [
         f"| What holds | {' | '.join(places)} | Live Azure |",
         f"| --- | {' | '.join('---' for _ in places)} | --- |",
@@ -75,7 +79,39 @@ def table(results: list[Result]) -> str:
         mine = [r for r in results if r.contract == contract]
         cells = [_cell([r for r in mine if r.place == place]) for place in places]
         lines.append(f"| {_sentence(contract)} | {' | '.join(cells)} | {_live(mine)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *absent])
+
+
+def capabilities(results: list[Result]) -> str:
+    """Markdown: a row for each capability that a test needs, and whether those tests passed at each place."""
+    places, absent = _places(results)
+    lines = [f"| Capability | {' | '.join(places)} |", f"| --- | {' | '.join('---' for _ in places)} |"]
+    for name in sorted({c for r in results for c in r.capabilities}):
+        mine = [r for r in results if name in r.capabilities]
+        cells = [_capability(name, [r for r in mine if r.place == place]) for place in places]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, *absent])
+
+
+def _places(results: list[Result]) -> tuple[list[str], list[str]]:
+    """The places with a column; and a line for each where nothing is offered, with the one reason for it."""
+    shown: list[str] = []
+    absent: list[str] = []
+    for place in sorted({r.place for r in results}):
+        mine = [r for r in results if r.place == place]
+        reasons = {r.outcome.rpartition(": ")[2] for r in mine if r.outcome not in ("passed", "failed")}
+        # The refusals of what is withheld pass at such a place; they need no capability.
+        if len(reasons) == 1 and all(r.outcome != "passed" for r in mine if r.capabilities):
+            absent.extend(["", f"`{place}`: {reasons.pop()}."])
+        else:
+            shown.append(place)
+    return shown, absent
+
+
+def _capability(name: str, results: list[Result]) -> str:
+    """Tests that need several capabilities may be skipped for another one; those say nothing of this one."""
+    own = [r for r in results if r.outcome in ("passed", "failed") or f"{name}: " in r.outcome]
+    return _cell(own or results)
 
 
 def _cell(results: list[Result]) -> str:
@@ -103,9 +139,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("junit", nargs="+", type=Path)
     parser.add_argument("--into", type=Path)
+    parser.add_argument("--by", choices=("test", "capability"), default="test")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the file is not current")
     given = parser.parse_args(arguments)
-    text = table([result for path in given.junit for result in read(path)])
+    results = [result for path in given.junit for result in read(path)]
+    text = capabilities(results) if given.by == "capability" else table(results)
     if given.into is None:
         print(text)
         return 0
