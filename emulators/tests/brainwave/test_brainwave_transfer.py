@@ -23,8 +23,8 @@ _PERCENT = re.compile(r"(\d+\.\d) %")
 def test_the_document_is_what_the_command_prints_to_half_a_percent() -> None:
     made, there = transfer_document(), DOCUMENT.read_text("utf-8")
     assert _PERCENT.sub("%", made) == _PERCENT.sub("%", there)
-    figures = [[float(n) for n in _PERCENT.findall(text)] for text in (made, there)]
-    assert np.abs(np.subtract(*figures)).max() <= 0.5
+    now, then = (np.array([float(n) for n in _PERCENT.findall(text)]) for text in (made, there))
+    assert np.abs(now - then).max() <= 0.5
 
 
 def test_the_devices_numbers_cost_at_most_one_percent_and_the_featurizer_is_worth_something() -> None:

@@ -1,7 +1,7 @@
 """Makes ``featurizer.onnx`` from the digits 0 to 4: ``python -m windtunnel_emulators.brainwave.transfer.train``.
 
-Two convolutions, trained in numpy (a minute or two) with a classifier behind them that is thrown away. Training by gradients gives slightly other
-weights on another machine: the committed file is the one that the document was made with.
+Two convolutions, trained in numpy (a minute or two) with a classifier behind them that is thrown away. Training by
+gradients gives slightly other weights on another machine: the committed file is the one of the document.
 """
 
 from __future__ import annotations
