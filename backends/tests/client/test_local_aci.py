@@ -228,7 +228,7 @@ def test_what_is_withheld_is_refused_with_its_reason(local: Backend, model_file:
     assert refused.value.capability is Capability.AUTOSCALE
     with pytest.raises(Unsupported, match="a container group has no replicas"):
         local.scale(Target.ACI, "many", 2)
-    with pytest.raises(Unsupported, match="serves the target aci only"):
+    with pytest.raises(Unsupported, match="serves the targets aci and fpga only"):
         local.get(Target.AKS, "many")
 
 

@@ -127,8 +127,10 @@ def test_the_process_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 def test_the_client_has_the_same_messages() -> None:
     ours = Path(predict_pb2.__file__)
-    root = next(p for p in ours.parents if p.name == "emulators").parent
-    client = root / "backends" / "windtunnel" / "prediction"
+    found = util.find_spec("windtunnel.prediction")
+    assert found is not None
+    assert found.origin is not None
+    client = Path(found.origin).parent
     for name in ("predict_pb2.py", "predict_pb2.pyi"):
         assert (client / name).read_bytes() == ours.with_name(name).read_bytes()
 

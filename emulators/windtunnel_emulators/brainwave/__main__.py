@@ -17,7 +17,7 @@ from windtunnel_emulators.brainwave.errors import BadDevice, BadOption, Brainwav
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.brainwave.jsontypes import JsonObject
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,9 +16,9 @@ from windtunnel_emulators.brainwave.timing.queueing import Service, closed_loop
 
 if TYPE_CHECKING:
     from windtunnel_emulators.brainwave.analysis import Analysis
+    from windtunnel_emulators.brainwave.jsontypes import Json, JsonObject
     from windtunnel_emulators.brainwave.report.precision import PrecisionStudy
     from windtunnel_emulators.brainwave.timing.cost import LayerTime
-    from windtunnel_emulators.jsontypes import Json, JsonObject
 
 SOURCE = "model"
 CLIENTS = (1, 2, 5, 10, 20)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from windtunnel_emulators.brainwave.analysis import Analysis
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.brainwave.jsontypes import JsonObject
 
 DOCUMENT, ROOFLINE, TIMELINE, TRACE = "report.json", "roofline.svg", "timeline.svg", "trace.json"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from windtunnel_emulators.brainwave.analysis import Analysis
-    from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.brainwave.jsontypes import Json, JsonObject
 
 _REQUEST, _NPU = 1, 2
 _LANES = ("network", "cpu", "pcie", "npu")
