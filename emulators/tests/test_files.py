@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 import stat
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from windtunnel_emulators.files import read_secret, write_atomically, write_secret
+from windtunnel_emulators.files import read_secret, unwritable, write_atomically, write_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,3 +43,20 @@ def test_a_secret_is_its_owners_alone_and_is_made_so_again(tmp_path: Path) -> No
 
 def test_a_secret_that_is_not_there_is_none(tmp_path: Path) -> None:
     assert read_secret(tmp_path / "key") is None
+
+
+def test_a_disk_that_takes_nothing_is_said_so(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    connection.execute("CREATE TABLE t (c)")
+    connection.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(sqlite3.OperationalError) as closed:
+        connection.execute("INSERT INTO t VALUES (1)")
+    connection.close()
+    assert "its disk is full" in (unwritable(full.value) or "")
+    assert "read-only" in (unwritable(closed.value) or "")
+    assert "its disk is full" in (unwritable(OSError(errno.ENOSPC, "x")) or "")
+    for other in (OSError(errno.EACCES, "x"), OSError("x"), ValueError("x"), sqlite3.IntegrityError("x")):
+        assert unwritable(other) is None

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import sqlite3
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_BY_SYSTEM = {
+    errno.ENOSPC: "its disk is full",
+    errno.EDQUOT: "the user's quota is used up",
+    errno.EROFS: "its file system is read-only",
+}
+_BY_STORE = {
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_IOERR: "its disk is full or damaged",
+    sqlite3.SQLITE_READONLY: "its file system is read-only",
+}
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -47,6 +60,15 @@ def private_folder(path: Path) -> Path:
     """The folder, made with access for its owner alone when it was not there."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def unwritable(problem: BaseException) -> str | None:
+    """Why nothing can be written, as a sentence, if a problem comes from that: a disk that is full or read-only."""
+    if isinstance(problem, sqlite3.Error):
+        why = _BY_STORE.get((getattr(problem, "sqlite_errorcode", 0) or 0) & 0xFF)
+    else:
+        why = _BY_SYSTEM.get(problem.errno or 0) if isinstance(problem, OSError) else None
+    return None if why is None else f"The state folder cannot be written to: {why}. Nothing was changed."
 
 
 def _keep_name(folder: Path) -> None:

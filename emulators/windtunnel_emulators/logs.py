@@ -120,8 +120,12 @@ class _Lines(LogTail):
         form = self._form
         written = [form.request(one) if isinstance(one, tuple) else form.record(one) for one in waiting]
         self._written.extend(written)
-        self._stream.write("\n".join(written) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write("\n".join(written) + "\n")
+            self._stream.flush()
+        except OSError:
+            # A full disk, most likely. Requests must be answered all the same, and ``lines`` has what was to be said.
+            return
 
     def _soon(self) -> None:
         if len(self._waiting) >= _MOST_WAITING:

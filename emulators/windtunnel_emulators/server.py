@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import socket
+import sqlite3
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from windtunnel_emulators.asgi import respond_json
+from windtunnel_emulators.files import unwritable
+
 if TYPE_CHECKING:
     import ssl
 
     from uvicorn._types import ASGIApplication
 
-    from windtunnel_emulators.asgi import ASGI
+    from windtunnel_emulators.asgi import ASGI, Receive, Scope, Send
     from windtunnel_emulators.store import Store
 
 ADDRESS = "127.0.0.1"
@@ -197,7 +201,7 @@ class _Listener:
         self._socket = bound
         self._server: asyncio.Server | None = None
         self._config = Config(
-            _asgi(app),
+            _asgi(_say_when_full(app)),
             http=_Connection,
             ws=_WebSocket,
             lifespan="off",
@@ -238,6 +242,22 @@ class _Listener:
         for connection in list(self.state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # the loop tells the aborted connections that they are gone
+
+
+def _say_when_full(app: ASGI) -> ASGI:
+    """An application, and an answer for its requests when nothing can be written any more, which is no defect of it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except (OSError, sqlite3.Error) as problem:
+            why = unwritable(problem)
+            if why is None or scope["type"] != "http":
+                raise
+            _log.error("%s %s failed: %s", scope["method"], scope["path"], why)
+            await respond_json(send, 507, {"error": {"code": "InsufficientStorage", "message": why}})
+
+    return answer
 
 
 def _asgi(app: ASGI) -> ASGIApplication:

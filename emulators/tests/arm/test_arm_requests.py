@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
+
+from windtunnel_emulators.arm.operations import Operations
+from windtunnel_emulators.arm.resources import Resources
 
 if TYPE_CHECKING:
     from tests.arm.conftest import Door
@@ -224,3 +228,14 @@ async def test_a_provider_that_was_unregistered_makes_nothing_until_it_is_regist
     assert (await door.thing()).status == 201
     answer = await door.core("POST", "/providers/Fake.Things/unregister")
     assert (answer.status, answer.code) == (409, "Conflict")
+
+
+async def test_a_store_that_cannot_be_written_to_is_no_defect(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(Resources, "save", full)
+    monkeypatch.setattr(Operations, "begin", full)
+    answer = await door.thing("new")
+    assert (answer.status, answer.code) == (507, "InsufficientStorage")
+    assert "its disk is full" in answer.body["error"]["message"]

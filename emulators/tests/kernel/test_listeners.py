@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -205,3 +206,19 @@ async def test_the_end_does_not_wait_for_clients(authority: CertificateAuthority
     assert cancelled == ["/never"]
     for _, writer in clients:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_application_that_finds_no_room_on_the_disk_says_so(listeners: Listeners, begun: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+            await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        raise OSError(errno.ENOSPC, "no room")
+
+    answer = await get(await listeners.open("a", app, tls=False))
+    if begun:
+        assert b"507" not in answer
+    else:
+        assert answer.startswith(b"HTTP/1.1 507 ")
+        assert b'"The state folder cannot be written to: its disk is full. Nothing was changed."' in answer

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import logging
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -115,3 +117,17 @@ def test_the_tail_is_bounded() -> None:
     lines = tail.lines(2000)
     assert len(lines) == 1000
     assert "/1499 " in lines[-1]
+
+
+class _Full(io.StringIO):
+    """A file on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_keeps_nobody_from_an_answer() -> None:
+    tail = configure(json=False, level="info", stream=_Full())
+    request()
+    logging.getLogger(LOGGER).error("a defect")
+    assert [line.split()[3] for line in tail.lines(2)] == ["GET", "a"]

@@ -21,6 +21,7 @@ from windtunnel_emulators.arm.paths import parse
 from windtunnel_emulators.arm.provider import Call
 from windtunnel_emulators.arm.responses import Answer, Writer, new_request_id, problem
 from windtunnel_emulators.asgi import ClientGone
+from windtunnel_emulators.files import unwritable
 from windtunnel_emulators.identity.audiences import resource_manager
 from windtunnel_emulators.logs import log_request
 
@@ -80,16 +81,8 @@ class Arm:
             answer = problem(refused)
         except ClientGone:
             return
-        except Exception:
-            # A defect: nothing a client sends may lead here, and the tests say so.
-            _log.exception("request %s failed: %s %s", request_id, method, scope["path"])
-            answer = problem(
-                ArmError(
-                    500,
-                    "InternalServerError",
-                    f"The server encountered an internal error. The emulators' log has it under request {request_id}.",
-                )
-            )
+        except Exception as unexpected:
+            answer = problem(_unexpected(unexpected, request_id, f"{method} {scope['path']}"))
         await self._writer.send(send, method, given, request_id, answer)
         log_request(scope, answer.status, self._kernel.clock.monotonic() - started, request_id)
 
@@ -237,6 +230,20 @@ class Arm:
             return longrunning.status(operation, kind, resource, path, kernel.pace)
 
         return poll
+
+
+def _unexpected(unexpected: Exception, request_id: str, what: str) -> ArmError:
+    why = unwritable(unexpected)
+    if why is not None:
+        _log.error("request %s failed: %s: %s", request_id, what, why)
+        return ArmError(507, "InsufficientStorage", why)
+    # A defect: nothing a client sends may lead here, and the tests say so.
+    _log.error("request %s failed: %s", request_id, what, exc_info=unexpected)
+    return ArmError(
+        500,
+        "InternalServerError",
+        f"The server encountered an internal error. The emulators' log has it under request {request_id}.",
+    )
 
 
 def _nowhere(address: Address, version: str, catalogue: Catalogue) -> ArmError:
