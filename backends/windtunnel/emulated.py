@@ -45,6 +45,8 @@ _OPTIONS = {
 }
 """What each may be, in words and as a pattern; whether a runtime can be had here, the emulators say."""
 _POLL_S = 0.02
+_OTHERS_RUN = 3
+"""Exit code of emulators that find others on their state folder."""
 _LOG_LINES = 30
 _HTTP_LIMIT_S = 30.0
 
@@ -110,30 +112,42 @@ class Emulators:
     def start(self, options: Sequence[str], environment: Mapping[str, str], *, limit_s: float = START_LIMIT_S) -> Ready:
         """Start them detached and wait until everything listens. Raises ``EmulatorsFailed`` with the end of their log.
 
-        When they run already (started meanwhile by somebody else), that is as good.
+        When they run already, or are being started by somebody else, that is as good.
         """
         command = self.command(options)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pid = self._spawn(command, environment)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            pid = self._spawn(command, environment)
+        except OSError as error:
+            raise EmulatorsFailed(
+                f"the state folder {self.folder} cannot be used: {error.strerror or error}",
+                way_out="Name another one with --state-dir or WINDTUNNEL_STATE_DIR.",
+            ) from error
+        code: int | None = None
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             ready = self.running()
             if ready is not None:
                 return ready
-            code = _exit_code(pid)
-            if code is not None and self.running() is None:
+            if code is None:
+                code = _exit_code(pid)
+            if code not in (None, _OTHERS_RUN) and self.running() is None:
+                log = self.log_tail()
                 raise EmulatorsFailed(
-                    f"the emulators did not start: they ended with exit code {code}", log=self.log_tail()
+                    f"the emulators did not start: they ended with exit code {code}",
+                    log=log,
+                    way_out="" if log else "`windtunnel up --foreground` shows why; their log could not be written.",
                 )
             time.sleep(_POLL_S)
-        os.kill(pid, signal.SIGTERM)
-        while _exit_code(pid) is None:
-            time.sleep(_POLL_S)
+        if code is None:
+            os.kill(pid, signal.SIGTERM)
+            while _exit_code(pid) is None:
+                time.sleep(_POLL_S)
         raise EmulatorsFailed(f"the emulators were not ready after {limit_s:g} s and were stopped", log=self.log_tail())
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """In a session of its own, without an object that would expect to outlive it; its output goes to the log."""
-        log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             return os.posix_spawn(
                 command[0],

@@ -1,6 +1,6 @@
 """``python -m windtunnel_emulators``: the emulators in the foreground, until SIGTERM or Ctrl+C.
 
-Exit status: 0 stopped as asked, 1 could not start, 2 wrong usage.
+Exit status: 0 stopped as asked, 1 could not start, 2 wrong usage, 3 others run on the state folder already.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from windtunnel_emulators.host import Options, serve
 from windtunnel_emulators.logs import configure
 from windtunnel_emulators.runtime.interface import RuntimeProblem
 from windtunnel_emulators.server import PortTaken
-from windtunnel_emulators.state import StateProblem, default_folder
+from windtunnel_emulators.state import AlreadyRunning, StateProblem, default_folder
 from windtunnel_emulators.store import StoreProblem
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
             runner.run(serve(options, log))
     except (StateProblem, StoreProblem, PortTaken, RuntimeProblem) as problem:
         print(f"windtunnel emulators: {problem}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(problem, AlreadyRunning) else 1
     return 0
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,6 +100,21 @@ def test_a_start_that_fails_brings_the_end_of_the_log(tmp_path: Path) -> None:
         Emulators(tmp_path).start(["--no-such-option"], os.environ)
     assert "--no-such-option" in failed.value.log
     assert (tmp_path / "emulators.log").stat().st_mode & 0o077 == 0
+
+
+def test_two_that_start_them_at_once_get_the_same(tmp_path: Path) -> None:
+    emulators = Emulators(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        starts = [pool.submit(emulators.start, ["--port", "0"], os.environ) for _ in range(3)]
+        found = [start.result().pid for start in starts]
+    assert emulators.stop()
+    assert len(set(found)) == 1
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmulatorsFailed, match="file/state cannot be used: Not a directory"):
+        Emulators(tmp_path / "file" / "state").start([], os.environ)
 
 
 def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
