@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     Scoring = Any
 
 
-def client(uri: str, **more: Any) -> ScoringClient:
-    return ScoringClient(Endpoint(scoring_uri=uri, swagger_uri="", **more), timeout_s=5)
+def client(
+    uri: str, *, key: str | None = None, address: str | None = None, certificate: str | None = None
+) -> ScoringClient:
+    endpoint = Endpoint(scoring_uri=uri, swagger_uri="", key=key, address=address, certificate=certificate)
+    return ScoringClient(endpoint, timeout_s=5)
 
 
 def test_health_is_asked_for_at_the_root(scoring: Scoring) -> None:
