@@ -8,6 +8,7 @@ import typer
 from windtunnel import registry
 from windtunnel.cli.context import Context
 from windtunnel.cli.options import command
+from windtunnel.cli.output import Format
 from windtunnel.interface import Capability
 from windtunnel.spec import Target
 
@@ -31,6 +32,8 @@ def targets(
         backend = registry.load(name)
         for target in Target:
             offer = backend.offers.get(target)
+            if offer is not None and offer.note and context.output.format is Format.TABLE:
+                context.output.note(f"{name}/{target}: {offer.note}")
             for capability in Capability:
                 reason = "the backend does not serve this target" if offer is None else offer.reason(capability)
                 rows.append((name, target, capability, "no" if reason else "yes", reason))
@@ -41,6 +44,7 @@ def targets(
                         "capability": capability.value,
                         "offered": reason is None,
                         "reason": reason,
+                        "note": offer.note if offer is not None and offer.note else None,
                     }
                 )
     context.output.rows(("backend", "target", "capability", "offered", "reason"), rows, values)
