@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from windtunnel_emulators.identity import audiences
+from windtunnel_emulators.identity import audiences, peers
 from windtunnel_emulators.identity.managed import LIFETIME, ManagedIdentity
 
 if TYPE_CHECKING:
@@ -144,3 +147,41 @@ async def test_no_request_breaks_it(imds: Client, path: str, query: str, headers
     reply = await imds.get(path.replace("?", "") + "?" + query, **headers)
     assert reply.status in (200, 400, 401, 403, 404)
     assert "access_token" not in reply.text
+
+
+@pytest.mark.parametrize(("user", "status"), [(None, 200), (0, 200), (os.geteuid(), 200), (os.geteuid() + 1, 403)])
+async def test_programs_of_other_users_get_no_tokens(
+    directory: Directory,
+    tokens: Tokens,
+    clock: ManualClock,
+    client_of: Callable[..., Client],
+    user: int | None,
+    status: int,
+) -> None:
+    identity = ManagedIdentity(
+        directory=directory,
+        tokens=tokens,
+        clock=clock,
+        subscription="sub",
+        front_door=lambda: BASE,
+        owner=lambda _client, _server: user,
+    )
+    reply = await client_of(identity, "http://127.0.0.1:4600").get(TOKEN, metadata="true")
+    assert reply.status == status
+    assert ("access_token" in reply.json) == (status == 200)
+    if status == 403:
+        assert f"a program of user {user}" in reply.json["error_description"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_the_system_tells_whose_a_connection_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = server.getsockname()
+        with socket.create_connection(here) as client:
+            assert peers.owner(client.getsockname(), here) == os.geteuid()
+        with socket.socket(socket.AF_INET6) as six:
+            six.connect((f"::ffff:{here[0]}", here[1]))
+            assert peers.owner(("127.0.0.1", six.getsockname()[1]), here) == os.geteuid()
+        assert peers.owner(("127.0.0.1", 1), here) is None
+    assert peers.owner(None, here) is None
+    assert peers.owner(("::1", 1), here) is None

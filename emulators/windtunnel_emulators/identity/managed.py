@@ -1,23 +1,26 @@
 """The managed-identity endpoints, over plain HTTP as Azure has them: instance metadata (IMDS), and App Service's.
 
-There is one identity, ``Directory.managed_identity``; whatever runs on this machine and can reach the port may have its
-tokens, as on a virtual machine of Azure. Pages of the web cannot: browsers send the required headers only where a
-server invites them to, and a Host that is anybody's name is refused.
+There is one identity, ``Directory.managed_identity``; whatever the user of the emulators (or root) runs on this machine
+may have its tokens, as on a virtual machine of Azure. Other users' programs may not, where the system tells whose they
+are: who has a token starts containers, which are processes of the emulators' user. Pages of the web cannot: browsers
+send the required headers only where a server invites them to, and a Host that is anybody's name is refused.
 """
 
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
+from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from windtunnel_emulators.browsers import is_ours
-from windtunnel_emulators.identity import audiences, errors
+from windtunnel_emulators.identity import audiences, errors, peers
 from windtunnel_emulators.identity.wire import Answer, BadRequest, Request, json_answer, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from windtunnel_emulators.asgi import Receive, Scope, Send
     from windtunnel_emulators.clock import Clock
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 LIFETIME: Final = 86399
 """Seconds: Azure's managed identities get tokens for a day."""
 
+Owner: TypeAlias = Callable[[tuple[str, int] | None, tuple[str, int] | None], int | None]
+
 APP_SERVICE_PATH: Final = "/msi/token"
 _VERSIONS: Final = ("2018-02-01", "2019-08-01", "2021-02-01", "2023-07-01")
 _FIRST: Final = date(2017, 4, 2)
@@ -37,20 +42,31 @@ class ManagedIdentity:
     """The ASGI application of the plain port. ``identity_header`` is App Service's ``IDENTITY_HEADER``."""
 
     def __init__(
-        self, *, directory: Directory, tokens: Tokens, clock: Clock, subscription: str, front_door: Callable[[], str]
+        self,
+        *,
+        directory: Directory,
+        tokens: Tokens,
+        clock: Clock,
+        subscription: str,
+        front_door: Callable[[], str],
+        owner: Owner = peers.owner,
     ) -> None:
-        """``front_door`` says what the front door is called now, which is a resource that tokens are issued for."""
+        """``front_door`` says what the front door is called now, which is a resource that tokens are issued for;
+        ``owner`` whose the client's end of a connection is."""
         self.identity_header = secrets.token_urlsafe(24)
         self._directory = directory
         self._tokens = tokens
         self._clock = clock
         self._subscription = subscription
         self._front_door = front_door
+        self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            answer = self._answer(await read(scope, receive))
+            request = await read(scope, receive)
+            self._refuse_other_users(scope)
+            answer = self._answer(request)
         except BadRequest as problem:
             answer = _refusal(problem.status, "invalid_request", problem.message)
         except _Refused as refused:
@@ -80,6 +96,16 @@ class ManagedIdentity:
         if path[:2] == ("metadata", "instance"):
             return self._instance(request, path[2:])
         raise _Refused(404, "not_found", "Not found")
+
+    def _refuse_other_users(self, scope: Scope) -> None:
+        user = self._owner(scope.get("client"), scope.get("server"))
+        if user not in (None, 0, os.geteuid()):
+            raise _Refused(
+                403,
+                "access_denied",
+                f"The request comes from a program of user {user}; only those of user {os.geteuid()}, who runs the"
+                " emulators, get tokens here.",
+            )
 
     def _app_service(self, request: Request) -> Answer:
         shown = request.headers.get("x-identity-header", "")
