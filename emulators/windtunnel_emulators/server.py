@@ -180,6 +180,10 @@ class _Connection(HttpToolsProtocol):
         if self.pipeline:
             self.flow.pause_reading()
 
+    def _should_upgrade(self) -> bool:
+        # RFC 6455, 4.1: the method is GET. Any other request goes on as if it had not asked.
+        return self.scope["method"] == "GET" and super()._should_upgrade()
+
     def _refuse_head(self) -> None:
         if not self.cycle or self.cycle.response_complete:
             body = b"The head of the request is longer than %d bytes." % _LONGEST_HEAD

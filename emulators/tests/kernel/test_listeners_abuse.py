@@ -119,3 +119,15 @@ async def test_requests_whose_answers_nobody_reads_are_not_taken_in(listeners: L
         pass
     assert taken < 32 * 1024 * 1024
     writer.transport.abort()
+
+
+async def test_only_a_get_becomes_a_websocket(listeners: Listeners) -> None:
+    port = await listeners.open("a", length_of_path, tls=False)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"POST /abc HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n"
+        b"content-length: 2\r\n\r\nhi"
+    )
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n4"), LIMIT_S)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    writer.close()
