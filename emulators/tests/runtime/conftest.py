@@ -162,11 +162,16 @@ class Stage:
         )
 
     async def settle(self) -> None:
-        """Let everything happen that needs no time to pass."""
-        # Starting a group deletes its old folder in a thread.
-        for _ in range(5):
-            await asyncio.sleep(0.001)
+        """Let everything happen that needs no time to pass. Files are removed in threads, which is not waited for."""
+        for _ in range(3):
             await self.clock.advance(0)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Where a file has to be removed first."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.001)
+                await self.settle()
 
     async def run(self, plan: GroupPlan) -> ContainerGroup:
         group = self.group(plan)

@@ -294,15 +294,21 @@ async def test_only_the_logs_of_the_last_two_runs_are_kept(
     stage: Stage, one_container: Callable[..., GroupPlan]
 ) -> None:
     group = await stage.run(one_container(ALWAYS))
-    for wait in (0, 10, 20):
+
+    async def until_started(runs: int) -> None:
+        await stage.until(lambda: len(stage.runtime.started) == runs)
+
+    for run, wait in enumerate((0, 10, 20), start=1):
+        await until_started(run)
         spec = stage.runtime.running("a").spec
         spec.directory.mkdir(parents=True)
         (spec.directory / "unreadable").mkdir(mode=0)
         spec.log.write_text(f"2026-01-01T00:00:00.000000Z stdout {spec.log.name}\n")
         stage.runtime.running("a").end(1)
-        await stage.settle()
+        if wait:
+            await stage.until(lambda: state(group).reason == "CrashLoopBackOff")
         await stage.clock.advance(wait)
-        await stage.settle()
+    await until_started(4)
     assert sorted(path.name for path in (stage.folder / "a").iterdir()) == ["run-2.log", "run-3", "run-3.log"]
     assert group.logs("a", previous=True) == "run-3.log\n"
     assert group.logs("a") == ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.runtime.addresses import ONLY, Addresses
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef")), max_size=60))
 def test_owners_never_share_an_address(steps: list[tuple[bool, str]]) -> None:
     addresses, held = Addresses("seed"), dict[str, str]()

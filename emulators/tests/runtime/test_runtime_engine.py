@@ -10,7 +10,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.clock import RealClock
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=30)), max_size=8),
     sizes=st.lists(st.integers(1, 12), max_size=60),

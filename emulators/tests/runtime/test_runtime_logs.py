@@ -34,7 +34,11 @@ class Ticking:
     data=st.binary(max_size=400).map(lambda data: data.replace(b"x", b"\n")),
     cuts=st.lists(st.integers(0, 400), max_size=12),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=200,
+)
 def test_however_bytes_are_cut_the_lines_are_the_same(tmp_path: Path, data: bytes, cuts: list[int]) -> None:
     path = tmp_path / "log"
     path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.runtime.keeper import protocol
@@ -32,6 +32,7 @@ class Trickle:
         return piece, [], 0, None
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     messages=st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=3), max_size=5),
     sizes=st.lists(st.integers(1, 20), max_size=60),

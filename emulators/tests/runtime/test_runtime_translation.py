@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.runtime.interface import Mount, StartError
@@ -56,6 +56,7 @@ def test_paths_of_image_and_mounts_are_rewritten(
     assert translation.text(text) == expected.format(**names)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_any_text_is_taken(text: str) -> None:
     from pathlib import Path

@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _RUN = re.compile(r"run-(\d+)(\..*)?")
@@ -26,15 +27,22 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def forget_runs(folder: Path, before: int) -> None:
-    """Of a container's earlier runs, which are ``run-<number>`` in its folder, keep nothing but the last one's log."""
+def earlier_runs(folder: Path, before: int) -> list[Path]:
+    """Of a container's earlier runs, which are ``run-<number>`` in its folder, all but the last one's log."""
+    found: list[Path] = []
     for path in folder.glob("run-*"):
-        found = _RUN.fullmatch(path.name)
-        if found is None or int(found[1]) >= before:
-            continue
+        run = _RUN.fullmatch(path.name)
+        if run is not None and int(run[1]) < before - (0 if path.is_dir() else 1):
+            found.append(path)
+    return found
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    """Files and folders."""
+    for path in paths:
         if path.is_dir():
             remove_tree(path)
-        elif int(found[1]) < before - 1:
+        else:
             path.unlink(missing_ok=True)
 
 

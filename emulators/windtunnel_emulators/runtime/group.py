@@ -110,7 +110,8 @@ class ContainerGroup:
                 return
             await self._halt(0)
             self._make_members()
-            await asyncio.to_thread(remove_tree, self._folder)
+            if self._folder.is_dir():
+                await asyncio.to_thread(remove_tree, self._folder)
             self._begin()
 
     def restore(self, status: GroupStatus) -> None:

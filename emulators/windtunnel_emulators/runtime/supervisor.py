@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from windtunnel_emulators.runtime.backoff import Backoff
-from windtunnel_emulators.runtime.folders import forget_runs
+from windtunnel_emulators.runtime.folders import earlier_runs, remove_all
 from windtunnel_emulators.runtime.health import Health
 from windtunnel_emulators.runtime.interface import ContainerSpec, ImageError, StartError
 from windtunnel_emulators.runtime.plan import RestartPolicy
@@ -72,7 +72,8 @@ class Supervisor:
             over = not self._again(failed)
             if over:
                 self.member.is_over(True)
-            await asyncio.to_thread(forget_runs, self._around.folder / self.member.plan.name, self.member.runs)
+            if earlier := earlier_runs(self._around.folder / self.member.plan.name, self.member.runs):
+                await asyncio.to_thread(remove_all, earlier)
             if over:
                 return
             await self._back_off(self._restart_waits.after(run_s))
