@@ -111,18 +111,21 @@ def test_the_process_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        port = int(line.partition("port ")[2].partition(",")[0])
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-                "/tensorflow.serving.PredictionService/Predict"
-            )
-            request = PredictRequest(inputs={"images": tensors.write(np.ones((1, 4), np.float32))})
-            answer = PredictResponse.FromString(call(request.SerializeToString(), timeout=LIMIT_S))
-        assert list(answer.outputs) == ["output_alias"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT_S) == 0
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            port = int(line.partition("port ")[2].partition(",")[0])
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                    "/tensorflow.serving.PredictionService/Predict"
+                )
+                request = PredictRequest(inputs={"images": tensors.write(np.ones((1, 4), np.float32))})
+                answer = PredictResponse.FromString(call(request.SerializeToString(), timeout=LIMIT_S))
+            assert list(answer.outputs) == ["output_alias"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT_S) == 0
+        finally:
+            process.kill()
 
 
 def test_the_client_has_the_same_messages() -> None:
