@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,8 @@ from windtunnel_emulators.brainwave.service.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import FrameType
 
+_ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 _GRACE_S = 5.0
 
 
@@ -37,6 +36,9 @@ def main(environment: Mapping[str, str]) -> int:
 
 def _serve(settings: Settings) -> int:
     started = time.monotonic()
+    # Blocked in every thread, and waited for below: a handler would run in the main thread alone, and a signal that the
+    # system gives to one of gRPC's threads does not wake the main one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     path = model_of(settings.model_folder)
     # Half a second of imports: after the settings are known to be good.
     from windtunnel_emulators.brainwave.service.accelerated import Accelerated
@@ -57,14 +59,7 @@ def _serve(settings: Settings) -> int:
         f" after {time.monotonic() - started:.2f} s"
     )
     say(f"latency by the model: NPU {line.npu_ms:.3f} ms, end to end {line.end_to_end_ms:.3f} ms (source=model)")
-    stopped = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    stopped.wait()
+    signal.sigwait(_ENDS)
     server.stop(_GRACE_S)
     return 0
 
