@@ -83,6 +83,7 @@ async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         try:
             await (await machine.start("true")).wait()
         except StartError as problem:
+            await machine.runtime.close()
             pytest.skip(str(problem))
     yield machine
     await machine.runtime.close()

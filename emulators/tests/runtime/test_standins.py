@@ -90,6 +90,7 @@ async def tutorial(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         container = await tutorial.run("alpine")
         await container.wait()
     except StartError as problem:
+        await tutorial.runtime.close()
         pytest.skip(str(problem))
     yield tutorial
     await tutorial.runtime.close()
