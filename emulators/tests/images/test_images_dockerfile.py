@@ -3,7 +3,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.images import instructions as i
@@ -211,6 +211,8 @@ FILE = st.builds(
 
 
 @settings(deadline=None)
+@example(make_file([], i.From(image="a"), [i.Volume(paths=("c:\\",)), i.User(name="u")], "\\"))
+@example(make_file([], i.From(image="a"), [i.Volume(paths=("x", "y`"))], "`"))
 @given(FILE)
 def test_a_file_that_is_printed_parses_to_an_equal_one(file: Dockerfile) -> None:
     assert parse(file.text()) == file

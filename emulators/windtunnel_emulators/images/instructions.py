@@ -209,8 +209,10 @@ def _command(command: Command) -> str:
 
 
 def _paths(paths: tuple[str, ...]) -> str:
-    """The list form where a path has blanks or the words would read as one."""
-    plain = all(path and not any(c.isspace() for c in path) for path in paths) and not paths[0].startswith(("[", "--"))
+    """The list form where a path has blanks, or the words would read as something else: as a list, an option, or a
+    line that goes on."""
+    plain = all(path and not any(c.isspace() for c in path) for path in paths)
+    plain = plain and not paths[0].startswith(("[", "--")) and not paths[-1].endswith(("\\", "`"))
     return " ".join(paths) if plain else json.dumps(paths, ensure_ascii=False)
 
 
