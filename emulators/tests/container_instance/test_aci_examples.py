@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SPECIFICATION = Path(
     "specification/containerinstance/resource-manager/Microsoft.ContainerInstance/stable/2023-05-01/containerInstance.json"
 )
-EXCEPTIONS = tomllib.loads(Path(__file__).with_name("aci_examples.toml").read_text("utf-8"))
+EXCEPTIONS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("aci_examples.toml").read_text("utf-8"))
+EXAMPLES: int = EXCEPTIONS.pop("examples")
 JSONSCHEMA: Any = import_module("jsonschema")  # it has no types
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 SKIPPED = "WINDTUNNEL_SPECS names no copy of Azure/azure-rest-api-specs"
@@ -89,6 +90,7 @@ def test_each_exception_is_an_example_with_a_reason() -> None:
     known = [param.values[0] for param in examples()]
     if known == [None]:
         pytest.skip(SKIPPED)
+    assert len(known) == EXAMPLES
     assert set(EXCEPTIONS) <= {example.name for example in known}
     assert all(exception["reason"] for exception in EXCEPTIONS.values())
 

@@ -98,6 +98,8 @@ def plan_of(request: RunRequest, registry: Resource, service: RegistryService) -
 
 def _of_task(request: RunRequest, registry: Resource, service: RegistryService) -> Plan:
     id = (request.task_id or "").lower()
+    if id and "/" not in id:  # Microsoft's own example has the name alone
+        id = f"{registry.id.key}/tasks/{id}"
     task = service.world.resources.get(id) if id.startswith(f"{registry.id.key}/tasks/") else None
     if task is None:
         raise ArmError(

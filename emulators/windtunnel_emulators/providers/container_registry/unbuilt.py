@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from windtunnel_emulators.arm.errors import not_implemented
-from windtunnel_emulators.arm.provider import ResourceType
+from windtunnel_emulators.arm.provider import Action, ResourceType
 
 from .versions import API_VERSIONS
 
@@ -26,12 +26,19 @@ _TYPES = {
     "registries/credentialSets": ("A registry's credential set", "Push the images that you need."),
     "registries/connectedRegistries": ("A connected registry", "Use a second registry."),
     "registries/privateEndpointConnections": ("A private endpoint of a registry", "Everything here is on loopback."),
+    "registries/privateLinkResources": ("A private link of a registry", "Everything here is on loopback."),
     "registries/agentPools": ("An agent pool", "Runs are built on this machine; leave agentPoolName out."),
     "registries/taskRuns": ("A task run as a resource", "Use scheduleRun."),
     "registries/importPipelines": ("An import pipeline", "Use importImage, or push."),
     "registries/exportPipelines": ("An export pipeline", "Pull, and push elsewhere."),
     "registries/pipelineRuns": ("A pipeline run", "Use importImage, or push."),
 }
+_ACTIONS = {
+    "registries/webhooks": ("ping", "listEvents", "getCallbackConfig"),
+    "registries/agentPools": ("listQueueStatus",),
+    "registries/taskRuns": ("listDetails",),
+}
+"""What can be asked of one, if there were any."""
 
 
 def unbuilt_types() -> Iterator[ResourceType[RegistryService]]:
@@ -44,6 +51,7 @@ def unbuilt_types() -> Iterator[ResourceType[RegistryService]]:
             put=_refusal(what, way_out),
             patch=_refusal(what, way_out),
             delete=_delete,
+            actions=tuple(Action(method="POST", path=path, act=_act) for path in _ACTIONS.get(name, ())),
             tracked=False,
         )
 
@@ -62,6 +70,10 @@ def _refusal(what: str, way_out: str) -> Callable[[Call, Resource | None, Regist
 
 def _delete(_: Call, __: Resource, ___: RegistryService) -> Removal:
     raise AssertionError("there is never one to delete")
+
+
+async def _act(_: Call, __: Resource | None, ___: RegistryService) -> Reply:
+    raise AssertionError("there is never one to act on")
 
 
 def _view(_: Resource, __: RegistryService, ___: View) -> JsonObject:

@@ -71,8 +71,17 @@ ENDPOINTS = (
     _refused(f"{_G}/moveResources", *_MOVES),
     _refused(f"{_G}/validateMoveResources", *_MOVES),
     *(
-        _refused(f"providers/Microsoft.Resources/deployments{rest}", *_DEPLOYMENTS, anywhere=True)
+        _refused(f"providers/Microsoft.Resources/deployments{rest}", *_DEPLOYMENTS, anywhere=anywhere)
         for rest in ("", "/{name}", "/{name}/{action}", "/{name}/{action}/{id}")
+        for anywhere in (True, False)  # False: of the tenant
+    ),
+    *(_refused(f"{_G}/deployments/{{name}}/operations{rest}", *_DEPLOYMENTS) for rest in ("", "/{id}")),
+    _refused("providers/Microsoft.Resources/calculateTemplateHash", *_DEPLOYMENTS),
+    _refused(f"{_S}/providers/Microsoft.Resources/checkZonePeers", "Comparing zones", "There is one subscription."),
+    _refused(
+        f"{_S}/providers/{{namespace}}/providerPermissions",
+        "Telling the permissions of a provider",
+        "Roles are not checked.",
     ),
 )
 
