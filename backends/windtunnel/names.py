@@ -13,6 +13,9 @@ _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MODEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{3,61}[a-z0-9])")
 _REGISTRY = re.compile(r"[a-zA-Z0-9]{5,50}")
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{,61}[a-z0-9])?")
+_CLUSTER = re.compile(r"[a-zA-Z]([a-zA-Z0-9-]{1,22}[a-zA-Z0-9])")
+_RESERVED_CLUSTERS = frozenset({"amlcompute", "local", "containerinstance"})
 _TAG_FORBIDDEN = set("<>%&\\?/")
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 TAGS_MAXIMUM = 50
@@ -54,6 +57,23 @@ def check_registry(name: str) -> str:
     """The name, if a container registry may have it; raises ``InvalidSpec``."""
     if not _REGISTRY.fullmatch(name):
         raise InvalidSpec(f"the registry name {name!r} is invalid: 5 to 50 letters and digits, nothing else")
+    return name
+
+
+def is_namespace(name: str) -> bool:
+    """Whether Kubernetes takes it as a namespace, in Azure ML's reading."""
+    return NAMESPACE.fullmatch(name) is not None
+
+
+def check_cluster(name: str) -> str:
+    """The name, if Azure ML takes it for an AKS compute target; raises ``InvalidSpec``."""
+    if name.lower() in _RESERVED_CLUSTERS:
+        raise InvalidSpec(f"Please specify a different target name. {name} is a reserved name.")
+    if not _CLUSTER.fullmatch(name):
+        raise InvalidSpec(
+            f"the cluster name {name!r} is invalid: 3 to 24 letters, digits and dashes, starting with a letter and"
+            " ending with a letter or digit"
+        )
     return name
 
 

@@ -12,10 +12,11 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from windtunnel.aks_options import AksOptions
 from windtunnel.errors import WindtunnelError
 from windtunnel.interface import Keys
 from windtunnel.jsontypes import Json, JsonObject, as_object, as_str
@@ -150,6 +151,10 @@ def spec_to_json(spec: Spec) -> JsonObject:
     }
     if spec.target is Target.FPGA:
         out["fpga"] = {"replicas": spec.fpga.replicas, "cpu": spec.fpga.cpu, "memoryGb": spec.fpga.memory_gb}
+    if spec.target is Target.AKS:
+        out["aks"] = asdict(spec.aks)
+        out |= {"autoscale": spec.autoscale, "appInsights": spec.app_insights}
+        out["collectModelData"] = spec.collect_model_data
     if spec.script is not None:
         requirements = spec.script.requirements
         out["script"] = {
@@ -181,11 +186,15 @@ def spec_from_json(content: Mapping[str, Json]) -> Spec:
         model=Path(as_str(content["model"])),
         target=Target(as_str(content["target"])),
         model_name=model_name if isinstance(model_name, str) else None,
-        auth_enabled=content.get("authEnabled") is True,
+        auth_enabled=_switch(content.get("authEnabled")),
         environment={k: as_str(v) for k, v in as_object(content.get("environment")).items()},
         tags={k: as_str(v) for k, v in as_object(content.get("tags")).items()},
         aci=replace(options, dns_name_label=label) if isinstance(label, str) else options,
         fpga=_fpga(as_object(content.get("fpga"))),
+        aks=_aks(as_object(content.get("aks"))),
+        autoscale=content.get("autoscale") is True,
+        app_insights=content.get("appInsights") is True,
+        collect_model_data=content.get("collectModelData") is True,
         script=Script(
             entry=Path(as_str(script["entry"])),
             requirements=Path(requirements) if isinstance(requirements, str) else None,
@@ -197,6 +206,17 @@ def spec_from_json(content: Mapping[str, Json]) -> Spec:
         else None,
     )
     return spec
+
+
+def _switch(value: Json) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _aks(content: JsonObject) -> AksOptions:
+    """Names that this version does not know are left out."""
+    known = {f.name for f in fields(AksOptions)}
+    given = {key: value for key, value in content.items() if key in known and value is not None}
+    return AksOptions(**given)  # type: ignore[arg-type]  # as asdict wrote them
 
 
 def _fpga(content: JsonObject) -> FpgaOptions:

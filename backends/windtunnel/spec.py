@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from windtunnel import names
+from windtunnel.aks_options import AksChange, AksOptions
 from windtunnel.errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ class Spec:
     aci: AciOptions = field(default_factory=AciOptions)
     """Of the FPGA target too, as long as it runs in a container group: port, host name, location."""
     fpga: FpgaOptions = field(default_factory=FpgaOptions)
-    auth_enabled: bool = False
+    aks: AksOptions = field(default_factory=AksOptions)
+    auth_enabled: bool | None = None
+    """Default: Azure ML's, on AKS yes (unless tokens are asked for), elsewhere no."""
     keys: ChosenKeys | None = None
     tls: Tls | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -170,15 +173,25 @@ class Spec:
         names.check_service(self.name)
         if self.model_name is not None:
             names.check_model(self.model_name)
-        if self.keys is not None and not self.auth_enabled:
+        if self.auth_enabled and self.aks.token_auth_enabled:
+            raise InvalidSpec("Invalid configuration, auth_enabled and token_auth_enabled cannot both be true.")
+        if self.keys is not None and not self.authenticates:
             raise InvalidSpec("keys were given, but auth_enabled is false", way_out="Enable authentication as well.")
-        if (self.auth_enabled or self.tls is not None) and (self.aci.memory_gb < 0.2 or self.aci.cpu < 0.02):
+        shares = self.target is not Target.AKS and (self.authenticates or self.tls is not None)
+        if shares and (self.aci.memory_gb < 0.2 or self.aci.cpu < 0.02):
             raise InvalidSpec(
                 f"{self.aci.cpu:g} cores and {self.aci.memory_gb:g} GB are too little for a scoring server and a front"
                 " end: at least 0.02 cores and 0.2 GB"
             )
         _check_tags(self.tags)
         _check_environment(self.environment)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether predictions need one of two keys."""
+        if self.auth_enabled is None:
+            return self.target is Target.AKS and not self.aks.token_auth_enabled
+        return self.auth_enabled
 
     @property
     def effective_model_name(self) -> str:
@@ -200,10 +213,14 @@ class Change:
     """Refused by targets that withhold ``resize``."""
     memory_gb: float | None = None
     """Refused by targets that withhold ``resize``."""
+    aks: AksChange | None = None
+    """What only AKS has; refused elsewhere."""
 
     def __post_init__(self) -> None:
         if all(getattr(self, f.name) is None for f in fields(self)):
             raise InvalidSpec("No parameters provided to update.")
+        if self.auth_enabled and self.aks is not None and self.aks.token_auth_enabled:
+            raise InvalidSpec("Error, cannot set both token_auth_enabled and auth_enabled.")
         _check_tags(self.tags or _NOTHING)
         _check_environment(self.environment or _NOTHING)
 

@@ -14,7 +14,7 @@ MODEL = Path("model.onnx")
 
 def test_the_defaults_are_azure_mls() -> None:
     spec = Spec(name="abc", model=MODEL)
-    assert (spec.target, spec.auth_enabled, spec.tls, spec.aci.cpu, spec.aci.memory_gb) == (
+    assert (spec.target, spec.authenticates, spec.tls, spec.aci.cpu, spec.aci.memory_gb) == (
         Target.ACI, False, None, 0.1, 0.5,
     )  # fmt: skip
     assert spec.effective_model_name == "model"

@@ -76,7 +76,7 @@ class AciAdapter:
         return operation
 
     def _keys_of(self, spec: Spec) -> Keys | None:
-        if not spec.auth_enabled:
+        if not spec.authenticates:
             return None
         return Keys(primary=spec.keys.primary, secondary=spec.keys.secondary) if spec.keys else new_keys()
 
@@ -300,10 +300,11 @@ def needed(spec: Spec) -> set[Capability]:
     """The capabilities that a spec asks for."""
     asked = {
         Capability.SCRIPT: spec.script is not None,
-        Capability.KEYS: spec.auth_enabled,
+        Capability.KEYS: spec.authenticates,
+        Capability.TOKENS: spec.aks.token_auth_enabled,
         Capability.TLS: spec.tls is not None,
         Capability.DNS_LABEL: spec.aci.dns_name_label is not None,
-        Capability.AUTOSCALE: spec.autoscale,
+        Capability.AUTOSCALE: spec.autoscale or bool(spec.aks.autoscale_enabled),
         Capability.APP_INSIGHTS: spec.app_insights,
         Capability.DATA_COLLECTION: spec.collect_model_data,
     }

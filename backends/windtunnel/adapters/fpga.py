@@ -73,7 +73,7 @@ class FpgaAdapter(AciAdapter):
 
     def _keys_of(self, spec: Spec) -> Keys | None:
         if spec.tls is None:
-            if spec.auth_enabled:
+            if spec.authenticates:
                 raise InvalidSpec(
                     f"authentication was asked for, and no certificate: {_KEYS_NEED_TLS}",
                     way_out="Give a certificate (--ssl-cert, --ssl-key, --ssl-cname), or leave authentication out.",

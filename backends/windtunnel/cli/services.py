@@ -97,7 +97,7 @@ def deploy(
             cpu=_FPGA.cpu if cpu is None else cpu,
             memory_gb=_FPGA.memory_gb if memory is None else memory,
         ),
-        auth_enabled=bool(auth),
+        auth_enabled=auth,
         keys=_keys(primary_key, secondary_key),
         tls=_tls(ssl_cert, ssl_key, ssl_cname),
         environment=pairs("--env", env),
