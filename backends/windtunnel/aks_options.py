@@ -1,7 +1,7 @@
 """What only AKS needs to know of a service: ``AksOptions`` for a new one, ``AksChange`` for one that runs.
 
-Parameters, defaults, rules and messages are those of ``AksWebservice.deploy_configuration`` and ``update`` (azureml-core
-1.61). All that is wrong is said at once, a line each.
+Parameters, defaults, rules and messages are those of ``AksWebservice.deploy_configuration`` and ``update``
+(azureml-core 1.61). All that is wrong is said at once, a line each.
 """
 
 from __future__ import annotations
@@ -179,7 +179,4 @@ def _autoscaler_problems(options: AksOptions) -> Iterator[str]:
     if options.autoscale_max_replicas is None and least is not None and least > DEFAULT_MAX_REPLICAS:
         yield "autoscale_min_replicas cannot be greater than autoscale_max_replicas."
     if options.namespace is not None and not names.is_namespace(options.namespace):
-        yield (
-            "namespace must be a valid Kubernetes namespace."
-            f" Regex for validation is {names.NAMESPACE.pattern}"
-        )
+        yield (f"namespace must be a valid Kubernetes namespace. Regex for validation is {names.NAMESPACE.pattern}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from azure.mgmt.containerinstance import ContainerInstanceManagementClient
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
     from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
+    from azure.mgmt.containerservice import ContainerServiceClient
     from azure.mgmt.resource.resources import ResourceManagementClient
 
     from windtunnel.clouds import Cloud, Transport
@@ -30,6 +31,7 @@ _SDKS = (
     "azure.mgmt.containerinstance",
     "azure.mgmt.containerregistry",
     "azure.mgmt.containerregistrytasks",
+    "azure.mgmt.containerservice",
     "azure.mgmt.resource.resources",
 )
 
@@ -96,6 +98,13 @@ class Clients:
     def instances(self) -> ContainerInstanceManagementClient:
         """Container groups."""
         from azure.mgmt.containerinstance import ContainerInstanceManagementClient as Client
+
+        return Client(self.credential, self.subscription, **self._options)
+
+    @cached_property
+    def clusters(self) -> ContainerServiceClient:
+        """Kubernetes clusters."""
+        from azure.mgmt.containerservice import ContainerServiceClient as Client
 
         return Client(self.credential, self.subscription, **self._options)
 
