@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
+from typing import Protocol as TypingProtocol
 
 from windtunnel.errors import Unsupported
+from windtunnel.spec import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from windtunnel.profiles import Profile
-    from windtunnel.spec import Change, Spec, Target
+    from windtunnel.spec import Change, Spec
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -56,6 +58,8 @@ class Capability(StrEnum):
     """Request telemetry in Application Insights."""
     DATA_COLLECTION = "data-collection"
     """Inputs and predictions kept in blob storage."""
+    CLUSTER = "cluster"
+    """Services share a cluster that is made once."""
     OFFLINE = "offline"
     """Goes on while the cloud is out of reach, and delivers later."""
 
@@ -179,6 +183,27 @@ class Progress:
     log: bool = False
 
 
+class ClusterView(TypingProtocol):
+    """A cluster as it is now."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class ClusterOperations(TypingProtocol):
+    """The cluster that a profile's services share."""
+
+    def require(self, name: str | None = None) -> ClusterView:
+        """The profile's cluster, or the one of that name. Raises ``NotFound``."""
+        ...
+
+    def delete(self, name: str) -> Operation[bool]:
+        """With all that runs on it; the result is False when there was none."""
+        ...
+
+
 class Operation(ABC, Generic[T_co]):
     """Work that goes on by itself. All methods may be called from any thread, any number of times."""
 
@@ -267,6 +292,11 @@ class Backend(ABC):
     def token(self, target: Target, name: str) -> Token:
         """A token for scoring."""
         raise self.refusal(target, Capability.TOKENS)
+
+    @property
+    def clusters(self) -> ClusterOperations:
+        """The cluster that services share."""
+        raise self.refusal(Target.AKS, Capability.CLUSTER)
 
     @abstractmethod
     def close(self) -> None:

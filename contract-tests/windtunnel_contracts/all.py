@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from windtunnel_contracts.authentication import AuthenticationContract
 from windtunnel_contracts.capacity import CapacityContract
+from windtunnel_contracts.cluster import ClusterContract
 from windtunnel_contracts.deployment import DeploymentContract
 from windtunnel_contracts.grpc import DevicesContract, GrpcContract
 from windtunnel_contracts.logs import LogsContract
+from windtunnel_contracts.scaling import ScalingContract
 from windtunnel_contracts.scoring import ScoringContract
 from windtunnel_contracts.updates import UpdateContract
 from windtunnel_contracts.withheld import WithheldContract
@@ -17,10 +19,12 @@ from windtunnel_contracts.withheld import WithheldContract
 __all__ = [
     "TestAuthentication",
     "TestCapacity",
+    "TestCluster",
     "TestDeployment",
     "TestDevices",
     "TestGrpc",
     "TestLogs",
+    "TestScaling",
     "TestScoring",
     "TestUpdates",
     "TestWithheld",
@@ -33,6 +37,10 @@ class TestAuthentication(AuthenticationContract):
 
 class TestCapacity(CapacityContract):
     """Row 10."""
+
+
+class TestCluster(ClusterContract):
+    """Row 15."""
 
 
 class TestDeployment(DeploymentContract):
@@ -49,6 +57,10 @@ class TestGrpc(GrpcContract):
 
 class TestLogs(LogsContract):
     """Row 13."""
+
+
+class TestScaling(ScalingContract):
+    """Rows 9 and 11."""
 
 
 class TestScoring(ScoringContract):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from windtunnel.aks_options import AksOptions
 from windtunnel.errors import InvalidSpec
 from windtunnel.interface import Capability, KeyName
 
@@ -26,6 +27,28 @@ class AuthenticationContract:
             assert service.ask(digits.request(1)).status == 200
             with pytest.raises(InvalidSpec):
                 place.backend.keys(place.target, service.deployment.name)
+
+    @pytest.mark.requires(Capability.KEYS)
+    def test_authentication_is_on_by_default(self, place: Place, digits: Digits) -> None:
+        if not place.authenticates_by_default:
+            pytest.skip(f"{place.target}: authentication is off by default, as on Azure")
+        with place.shared(digits.model, auth_enabled=None) as service:
+            assert service.deployment.auth_enabled is True
+            assert service.ask(digits.request(1)).status == 401
+
+    @pytest.mark.requires(Capability.TOKENS)
+    def test_a_token_is_asked_for_and_a_key_is_none(self, place: Place, digits: Digits) -> None:
+        options = AksOptions(num_replicas=1, token_auth_enabled=True)
+        with place.shared(digits.model, auth_enabled=None, aks=options) as service:
+            name, body = service.deployment.name, digits.request(1)
+            token = place.backend.token(place.target, name)
+            assert token.refresh_after < token.expires
+            assert service.ask(body).status == 401
+            assert service.ask(body, key=token.value).status == 200
+            for wrong in ("", "x" * 32, token.value[:-2], token.value + "x"):
+                assert service.ask(body, key=wrong).status == 401
+            with pytest.raises(InvalidSpec):
+                place.backend.keys(place.target, name)
 
     @pytest.mark.requires(Capability.KEYS)
     def test_keys_are_asked_for_and_either_is_valid(self, place: Place, digits: Digits) -> None:

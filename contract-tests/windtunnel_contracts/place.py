@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from windtunnel import profiles, registry
+from windtunnel.aks_options import AksOptions
 from windtunnel.interface import Capability, Protocol
 from windtunnel.session import client_of, wait_until_healthy
-from windtunnel.spec import AciOptions, Script, Spec, Target
+from windtunnel.spec import AciOptions, Change, Script, Spec, Target
 from windtunnel_contracts.certificate import self_signed
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Place:
     backend: Backend
     target: Target
     live: bool
+    profile: str
+    """The settings that it was connected with."""
     patience_s: float = PATIENCE_S
     _made: set[str] = field(default_factory=set[str])
     _folder: tempfile.TemporaryDirectory[str] | None = None
@@ -46,10 +49,25 @@ class Place:
     @classmethod
     def connect(cls, name: str, target: Target, *, profile: str) -> Self:
         """Raises ``WindtunnelError`` with the setting that is missing."""
+        return cls._connect(name, target, profile, {})
+
+    @classmethod
+    def _connect(cls, name: str, target: Target, profile: str, changes: Mapping[str, str]) -> Self:
         backend = registry.load(name)
-        settings = profiles.load(profile, {}, os.environ, Path.cwd())
+        settings = profiles.load(profile, changes, os.environ, Path.cwd())
         backend.prepare(settings, progress=_say)
-        return cls(backend=backend.connect(settings, progress=_say), target=target, live=name != "local")
+        connected = backend.connect(settings, progress=_say)
+        return cls(backend=connected, target=target, live=name != "local", profile=profile)
+
+    @contextlib.contextmanager
+    def variant(self, changes: Mapping[str, str]) -> Generator[Self]:
+        """The same place with other settings, for the length of a ``with`` block; its cluster goes with it."""
+        with self._connect(self.backend.name, self.target, self.profile, changes) as other:
+            try:
+                yield other
+            finally:
+                if "cluster" in changes:
+                    other.backend.clusters.delete(changes["cluster"]).result(self.patience_s)
 
     @property
     def authenticates_by_default(self) -> bool:
@@ -90,6 +108,10 @@ class Place:
         self._made.add(name)
         return name
 
+    def fresh_cluster(self) -> str:
+        """A cluster name that nobody else has; for ``variant``."""
+        return f"wt{secrets.token_hex(5)}"
+
     def deploy(
         self,
         model: Path,
@@ -97,7 +119,8 @@ class Place:
         name: str | None = None,
         script: Path | None = None,
         tags: Mapping[str, str] | None = None,
-        auth_enabled: bool = False,
+        auth_enabled: bool | None = False,
+        aks: AksOptions | None = None,
         overwrite: bool = False,
         observe: Callable[[ServiceState], None] | None = None,
         timeout_s: float | None = None,
@@ -111,6 +134,7 @@ class Place:
             script=None if script is None else Script(entry=script),
             tags=tags or {},
             auth_enabled=auth_enabled,
+            aks=aks or AksOptions(num_replicas=1),
             tls=self._certificate() if auth_enabled and self.keys_need_tls else None,
             overwrite=overwrite,
         )
@@ -128,6 +152,18 @@ class Place:
         """Until the service is healthy."""
         return wait_until_healthy(self.backend, self.target, name, timeout_s=timeout_s or self.patience_s)
 
+    def wait_for(self, name: str, condition: Callable[[Deployment], bool]) -> Deployment:
+        """Until the condition holds of the service."""
+        end = time.monotonic() + self.patience_s
+        while not condition(found := self.backend.get(self.target, name)):
+            assert time.monotonic() < end, f"not within {self.patience_s:g} s; it is {found}"
+            time.sleep(0.1)
+        return found
+
+    def replace_script(self, name: str, script: Path) -> None:
+        """Put another script in front of the model."""
+        self.backend.update(self.target, name, Change(script=Script(entry=script))).result(self.patience_s)
+
     def log_with(self, name: str, words: str) -> str:
         """The service's log once ``words`` are in it, or as it is after a minute: each restart begins a new log."""
         end = time.monotonic() + 60
@@ -142,10 +178,11 @@ class Place:
         *,
         script: Path | None = None,
         tags: Mapping[str, str] | None = None,
-        auth_enabled: bool = False,
+        auth_enabled: bool | None = False,
+        aks: AksOptions | None = None,
     ) -> Generator[Service]:
         """A healthy service, for the length of a ``with`` block."""
-        deployment = self.deploy(model, script=script, tags=tags, auth_enabled=auth_enabled)
+        deployment = self.deploy(model, script=script, tags=tags, auth_enabled=auth_enabled, aks=aks)
         try:
             with Service.reach(self, deployment) as service:
                 yield service

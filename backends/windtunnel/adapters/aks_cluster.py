@@ -19,7 +19,7 @@ from windtunnel.adapters.vm_sizes import vcpus_of
 from windtunnel.errors import AlreadyExists, Conflict, InvalidSpec, NotFound, ServiceError, Timeout
 from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_list, as_object, as_str
-from windtunnel.operation import Stop
+from windtunnel.operation import BackgroundOperation, Stop
 from windtunnel.spec import Target
 
 if TYPE_CHECKING:
@@ -339,8 +339,11 @@ class Clusters:
             )
         self._tag(name, {key: value for key, value in found.tags.items() if key != TAG_ATTACHED})
 
-    def delete(self, name: str, stop: Waiting) -> bool:
+    def delete(self, name: str) -> BackgroundOperation[bool]:
         """Delete a cluster that Windtunnel made, with all that runs on it; False when there was none."""
+        return BackgroundOperation(f"deletion of cluster {name!r}", lambda stop: self._delete(name, stop))
+
+    def _delete(self, name: str, stop: Waiting) -> bool:
         found = self.get(name)
         if found is None:
             return False

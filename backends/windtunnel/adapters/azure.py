@@ -49,6 +49,34 @@ ACI_OFFER = Offer(
             Capability.AUTOSCALE: "a container group has no replicas",
             Capability.APP_INSIGHTS: "it needs an Application Insights resource, which Windtunnel does not make",
             Capability.DATA_COLLECTION: "model data collection is not documented to work on Azure Container Instances",
+            Capability.CLUSTER: "a container group needs no cluster",
+            Capability.OFFLINE: "it runs in the cloud only",
+        }
+    ),
+)
+AKS_OFFER = Offer(
+    can=frozenset(
+        {
+            Capability.PREDICT,
+            Capability.HTTP,
+            Capability.SCRIPT,
+            Capability.KEYS,
+            Capability.TOKENS,
+            Capability.UPDATE,
+            Capability.RESIZE,
+            Capability.LOGS,
+            Capability.SCALE,
+            Capability.AUTOSCALE,
+            Capability.APP_INSIGHTS,
+            Capability.DATA_COLLECTION,
+            Capability.CLUSTER,
+        }
+    ),
+    cannot=MappingProxyType(
+        {
+            Capability.TLS: "on AKS the certificate is the cluster's and not a service's",
+            Capability.DNS_LABEL: "on AKS the address is that of the cluster's router",
+            Capability.QUOTA: "a cluster takes what fits on its nodes; what does not is Unschedulable",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),
@@ -76,6 +104,7 @@ FPGA_OFFER = Offer(
             Capability.AUTOSCALE: "the FPGA service had a fixed number of replicas (num_replicas)",
             Capability.APP_INSIGHTS: "the FPGA service had no request telemetry",
             Capability.DATA_COLLECTION: "the FPGA service did not collect inputs and predictions",
+            Capability.CLUSTER: "an FPGA service runs in a container group, which needs no cluster",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),

@@ -12,6 +12,7 @@ import typer
 from windtunnel import __version__
 from windtunnel.cli import (
     checks,
+    cluster,
     configuration,
     demo,
     emulators,
@@ -33,7 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (emulators, services, scoring, keys, targets, load, checks, fpga, promotion, demo, configuration):
+_PARTS = (emulators, services, scoring, keys, cluster, targets, load, checks, fpga, promotion, demo, configuration)
+for part in _PARTS:
     part.register(app)
 
 

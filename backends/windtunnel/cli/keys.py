@@ -1,4 +1,4 @@
-"""``keys show`` and ``keys regenerate``."""
+"""``keys show``, ``keys regenerate`` and ``keys token``."""
 
 # Typer evaluates annotations when a command is registered: here they are not postponed.
 from typing import Annotated
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     keys = typer.Typer(name="keys", help="The keys of a service.", no_args_is_help=True)
     command(keys, "show")(show)
     command(keys, "regenerate")(regenerate)
+    command(keys, "token")(token)
     app.add_typer(keys)
 
 
@@ -52,4 +53,15 @@ def regenerate(
     context.output.done(
         f"the {which.lower()} key of service {name} is new; `windtunnel keys show {name}` prints it",
         {"name": name, "regenerated": which.lower()},
+    )
+
+
+def token(context: Context, name: NameArgument, target: TargetOption = Target.AKS) -> None:
+    """Print a token for a service that asks for tokens, and when to ask for the next."""
+    with context.backend() as backend:
+        found = backend.token(target, name)
+    refresh, expires = found.refresh_after.isoformat(), found.expires.isoformat()
+    context.output.fields(
+        {"token": found.value, "refresh after": refresh, "expires": expires},
+        {"accessToken": found.value, "tokenType": "Bearer", "refreshAfter": refresh, "expiryOn": expires},
     )

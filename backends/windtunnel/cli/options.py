@@ -4,7 +4,7 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Concatenate, ParamSpec, cast
 
@@ -34,21 +34,33 @@ SetOption = Annotated[
 
 
 def command(
-    app: typer.Typer, name: str, *, context_settings: dict[str, object] | None = None
+    app: typer.Typer,
+    name: str,
+    *,
+    context_settings: dict[str, object] | None = None,
+    more: tuple[str, Sequence[inspect.Parameter]] | None = None,
 ) -> Callable[[Callable[Concatenate[Context, P], None]], Callable[Concatenate[Context, P], None]]:
-    """Register a command whose first parameter is the ``Context`` that the common options make."""
+    """Register a command whose first parameter is the ``Context`` that the common options make.
+
+    ``more`` is a parameter of the function that is given the values of further options, by name.
+    """
 
     def register(function: Callable[Concatenate[Context, P], None]) -> Callable[Concatenate[Context, P], None]:
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        collected, further = more or ("", [])
+        own = [
+            p for p in list(inspect.signature(function, eval_str=True).parameters.values())[1:] if p.name != collected
+        ]
         common = _common()
 
         @functools.wraps(function)
         def run(**given: object) -> None:
             chosen = {parameter.name: given.pop(parameter.name) for parameter in common}
+            if more is not None:
+                given[collected] = {parameter.name: given.pop(parameter.name) for parameter in further}
             # Typer has checked them: it read the signature below.
             cast("Callable[..., None]", function)(_context(chosen), **given)
 
-        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # read by inspect.signature
+        run.__signature__ = inspect.Signature([*own, *further, *common])  # type: ignore[attr-defined]  # read by inspect.signature
         run.__annotations__ = {}
         app.command(name, context_settings=dict(context_settings or {}))(run)
         return function

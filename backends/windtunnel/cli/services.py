@@ -1,12 +1,16 @@
 """``deploy``, ``list``, ``show``, ``update``, ``delete``, ``logs``."""
 
 # Typer evaluates annotations when a command is registered: here they are not postponed.
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from windtunnel import registry
+from windtunnel.aks_options import AksChange, AksOptions
+from windtunnel.cli import aks
 from windtunnel.cli.context import Context, targets_of
 from windtunnel.cli.options import NameArgument, TargetOption, TimeoutOption, command, pairs
 from windtunnel.cli.render import SERVICE_COLUMNS, print_calls, service_fields, service_json, service_row
@@ -21,7 +25,9 @@ EntryOption = Annotated[Path | None, typer.Option("--entry-script", help="A scor
 RequirementsOption = Annotated[Path | None, typer.Option("--requirements", help="What the script needs (pip).")]
 CpuOption = Annotated[float | None, typer.Option("--cpu", help="Cores; default: 0.1, for an FPGA 1.")]
 MemoryOption = Annotated[float | None, typer.Option("--memory", help="Gigabytes; default: 0.5, for an FPGA 1.5.")]
-ReplicasOption = Annotated[int, typer.Option("--replicas", help="FPGAs.")]
+ReplicasOption = Annotated[
+    int | None, typer.Option("--replicas", help="How many there are: of the container, on an FPGA of the device.")
+]
 PortOption = Annotated[
     int | None, typer.Option("--port", help="Exposed; default: 5001, with TLS 5443; for an FPGA 50051.")
 ]
@@ -39,17 +45,22 @@ CnameOption = Annotated[str | None, typer.Option("--ssl-cname", help="Host name 
 EnvOption = Annotated[list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="For the container.")]
 TagOption = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="On the service.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a service of that name.")]
-AutoscaleOption = Annotated[bool, typer.Option("--autoscale", help="Replicas that follow the load.")]
+AutoscaleOption = Annotated[
+    bool | None,
+    typer.Option("--autoscale/--no-autoscale", help="Replicas that follow the load; on AKS so unless --replicas."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the calls that would be made, and make none.")]
 _DEFAULTS, _FPGA = AciOptions(), FpgaOptions()
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "deploy")(deploy)
+    command(app, "deploy", more=("only_aks", [*aks.parameters(AksOptions), *aks.switches()]))(deploy)
     command(app, "list")(list_services)
     command(app, "show")(show)
-    command(app, "update")(update)
+    command(app, "update", more=("only_aks", aks.parameters(AksChange)))(update)
+    command(app, "scale")(scale)
     command(app, "delete")(delete)
 
 
@@ -63,7 +74,7 @@ def deploy(
     requirements: RequirementsOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
-    replicas: ReplicasOption = _FPGA.replicas,
+    replicas: ReplicasOption = None,
     port: PortOption = None,
     dns_name_label: DnsOption = None,
     auth: AuthOption = None,
@@ -75,9 +86,10 @@ def deploy(
     env: EnvOption = None,
     tag: TagOption = None,
     overwrite: OverwriteOption = False,
-    autoscale: AutoscaleOption = False,
+    autoscale: AutoscaleOption = None,
     dry_run: DryRunOption = False,
     timeout: TimeoutOption = DEPLOY_LIMIT_S,
+    only_aks: Mapping[str, object] = _NOTHING,
 ) -> None:
     """Deploy a model as a service, and wait until it answers."""
     spec = Spec(
@@ -93,9 +105,16 @@ def deploy(
             dns_name_label=dns_name_label,
         ),
         fpga=FpgaOptions(
-            replicas=replicas,
+            replicas=_FPGA.replicas if replicas is None else replicas,
             cpu=_FPGA.cpu if cpu is None else cpu,
             memory_gb=_FPGA.memory_gb if memory is None else memory,
+        ),
+        aks=aks.options(
+            only_aks,
+            cpu_cores=cpu,
+            memory_gb=memory,
+            num_replicas=replicas if target is Target.AKS else None,
+            autoscale_enabled=autoscale if target is Target.AKS else None,
         ),
         auth_enabled=auth,
         keys=_keys(primary_key, secondary_key),
@@ -103,7 +122,9 @@ def deploy(
         environment=pairs("--env", env),
         tags=pairs("--tag", tag),
         overwrite=overwrite,
-        autoscale=autoscale,
+        autoscale=bool(autoscale),
+        app_insights=only_aks.get("app_insights") is True,
+        collect_model_data=only_aks.get("collect_model_data") is True,
     )
     if dry_run:
         _rehearse(context, spec)
@@ -156,7 +177,10 @@ def update(
     tag: TagOption = None,
     cpu: Annotated[float | None, typer.Option("--cpu", help="Refused where a service cannot be resized.")] = None,
     memory: Annotated[float | None, typer.Option("--memory", help="Refused likewise.")] = None,
+    replicas: ReplicasOption = None,
+    autoscale: AutoscaleOption = None,
     timeout: TimeoutOption = DEPLOY_LIMIT_S,
+    only_aks: Mapping[str, object] = _NOTHING,
 ) -> None:
     """Change a service that runs; what is not given stays as it is."""
     change = Change(
@@ -168,11 +192,26 @@ def update(
         tls=_tls(ssl_cert, ssl_key, ssl_cname),
         cpu=cpu,
         memory_gb=memory,
+        aks=aks.change(only_aks, num_replicas=replicas, autoscale_enabled=autoscale),
     )
     with context.backend() as backend:
         service = context.wait(backend.update(target, name, change), timeout)
         if not change.only_tags:
             service = wait_until_healthy(backend, target, name, timeout_s=min(timeout, HEALTHY_LIMIT_S))
+    context.output.fields(service_fields(service), service_json(service))
+
+
+def scale(
+    context: Context,
+    name: NameArgument,
+    replicas: Annotated[int, typer.Option("--replicas", help="How many there are to be.")],
+    target: TargetOption = Target.AKS,
+    timeout: TimeoutOption = DEPLOY_LIMIT_S,
+) -> None:
+    """Set the number of replicas; where they followed the load, they no longer do."""
+    with context.backend() as backend:
+        context.wait(backend.scale(target, name, replicas), timeout)
+        service = wait_until_healthy(backend, target, name, timeout_s=min(timeout, HEALTHY_LIMIT_S))
     context.output.fields(service_fields(service), service_json(service))
 
 
