@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 import sqlite3
+import sys
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Listeners:
         store.define(_COMPONENT, _MIGRATIONS)
         self._store = store
         self._tls = tls
-        self._open: dict[str, _Listener] = {}
+        self._open: dict[str, Listener] = {}
         self._reserved: dict[str, socket.socket] = {}
         self._clock: asyncio.Task[None] | None = None
 
@@ -67,15 +68,16 @@ class Listeners:
         self._remember(name, port)
         return port
 
-    async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True) -> int:
+    async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True, raw_upgrades: bool = False) -> int:
         """Serve ``app`` and return the port: the one asked for, else the name's former one, else a free one.
 
+        ``raw_upgrades``: WebSockets too reach the application as HTTP requests that may take their connection over.
         Raises ``PortTaken`` for a port that was asked for by number and cannot be had.
         """
         if name in self._open:
             raise ValueError(f"{name} is open already, at port {self._open[name].port}")
         reserved = self._reserved.pop(name) if name in self._reserved else _socket(name, port, self.remembered(name))
-        listener = _Listener(app, reserved)
+        listener = Listener(app, reserved, raw_upgrades=raw_upgrades)
         await listener.start(self._tls if tls else None)
         self._open[name] = listener
         self._remember(name, listener.port)
@@ -144,24 +146,46 @@ class _WebSocket(asyncio.Protocol):
 
 
 class _Connection(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which tells applications how to drop the client: ``scope["state"]["abort"]``.
+    """Uvicorn's HTTP protocol, and what applications find in ``scope["state"]``.
+
+    ``abort`` drops the client; ``connection`` is the transport's ``get_extra_info``. ``take_over`` is for a request
+    that asks for another protocol (``Upgrade``; not WebSocket, unless the listener's upgrades are raw): it hands over
+    the transport, with what followed the request, and nothing may be sent by ASGI after that. A request that is
+    answered instead leaves the connection as it was.
 
     What a client can make it hold is bounded: heads by ``_LONGEST_HEAD``, requests that did not wait for their
     predecessor's answer by what one read brings.
     """
 
-    def __init__(self, config: Config, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, config: Config, state: ServerState, loop: asyncio.AbstractEventLoop, *, raw_upgrades: bool = False
+    ) -> None:
         super().__init__(config, state, {}, loop)
+        self._raw_upgrades = raw_upgrades
+        self._received = b""
+        self._after_upgrade: bytearray | None = None
+        """What came after a request for another protocol; None when there was no such request."""
         self.head_since: float | None = loop.time()
         """When the head began that is on its way, or the connection; None while there is none."""
         self._head_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self.app_state = {"abort": transport.abort}
+        self.app_state = {
+            "abort": transport.abort,
+            "connection": transport.get_extra_info,
+            "take_over": self._take_over,
+        }
 
     def data_received(self, data: bytes) -> None:
+        if self._after_upgrade is not None:
+            self._after_upgrade += data
+            if len(self._after_upgrade) > _LONGEST_HEAD:
+                self.flow.pause_reading()
+            return
+        self._received = data
         super().data_received(data)
+        self._received = b""
         if self.head_since is not None:
             self._head_size += len(data)
             if self._head_size > _LONGEST_HEAD and not self.transport.is_closing():
@@ -179,10 +203,31 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
+        if self._after_upgrade is not None:
+            # Not upgraded: what follows is HTTP.
+            rest, self._after_upgrade = bytes(self._after_upgrade), None
+            if rest and not self.transport.is_closing():
+                self.loop.call_soon(self.data_received, rest)
 
     def _should_upgrade(self) -> bool:
         # RFC 6455, 4.1: the method is GET. Any other request goes on as if it had not asked.
-        return self.scope["method"] == "GET" and super()._should_upgrade()
+        return not self._raw_upgrades and self.scope["method"] == "GET" and super()._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called while the parser's exception, which says where the request ended, is handled."""
+        problem = sys.exception()
+        end = problem.args[0] if problem is not None and problem.args else len(self._received)
+        self._after_upgrade = bytearray(self._received[end:])
+
+    def _take_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Raises ``ConnectionError`` when the client is gone or did not ask for another protocol."""
+        if self._after_upgrade is None or self.cycle is None or self.cycle.disconnected:
+            raise ConnectionError("the connection cannot be taken over")
+        rest = bytes(self._after_upgrade)
+        self.connections.discard(self)
+        self.cycle.disconnected = True
+        self.flow.resume_reading()
+        return self.transport, rest
 
     def _refuse_head(self) -> None:
         if not self.cycle or self.cycle.response_complete:
@@ -195,14 +240,15 @@ class _Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-class _Listener:
-    """One port."""
+class Listener:
+    """One port; ``raw_upgrades`` as for ``Listeners.open``."""
 
-    def __init__(self, app: ASGI, bound: socket.socket) -> None:
+    def __init__(self, app: ASGI, bound: socket.socket, *, raw_upgrades: bool = False) -> None:
         self.state = ServerState()
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self.port: int = bound.getsockname()[1]
         self._socket = bound
+        self._raw_upgrades = raw_upgrades
         self._server: asyncio.Server | None = None
         self._config = Config(
             _asgi(_say_when_full(app)),
@@ -222,7 +268,7 @@ class _Listener:
         loop = asyncio.get_running_loop()
 
         def connection() -> asyncio.Protocol:
-            return _Connection(self._config, self.state, loop)
+            return _Connection(self._config, self.state, loop, raw_upgrades=self._raw_upgrades)
 
         self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
 
