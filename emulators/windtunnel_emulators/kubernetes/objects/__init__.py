@@ -1,0 +1,1 @@
+"""What Kubernetes objects are: kinds, fields, defaults, rules, patches, selectors, tables; data and pure functions."""
