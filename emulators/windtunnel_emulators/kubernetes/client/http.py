@@ -79,7 +79,9 @@ class HttpClient:
             verify=True if self._context is None else self._context,
             headers=self._headers,
             timeout=httpx.Timeout(self._timeout_s),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
+            ),
             trust_env=False,
             follow_redirects=False,
         )

@@ -8,9 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.jsontypes import Json, JsonObject
-
 if TYPE_CHECKING:
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.client.interface import Kind
 
 

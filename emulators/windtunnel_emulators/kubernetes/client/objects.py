@@ -114,9 +114,7 @@ class Objects:
         query = {"fieldManager": manager, **({"force": "true"} if force else {})}
         path = kind.path(namespace_of(obj) or None, name_of(obj), subresource)
         # JSON is YAML, which is what the media type promises.
-        return await self.client.request(
-            "PATCH", path, query=query, body=typed(obj, kind), content_type=APPLY_PATCH
-        )
+        return await self.client.request("PATCH", path, query=query, body=typed(obj, kind), content_type=APPLY_PATCH)
 
     async def delete(
         self,
