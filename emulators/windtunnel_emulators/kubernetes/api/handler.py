@@ -1,0 +1,235 @@
+"""Requests about resources: found, authorized, carried out, answered as a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.jsontypes import as_object
+from windtunnel_emulators.kubernetes.access.interface import Attributes
+from windtunnel_emulators.kubernetes.api import bodies, reading, rules
+from windtunnel_emulators.kubernetes.api import metadata as meta
+from windtunnel_emulators.kubernetes.api.deleting import Deleting, Deletion, success
+from windtunnel_emulators.kubernetes.api.failures import (
+    Failure,
+    bad_request,
+    forbidden,
+    method_not_allowed,
+    not_found,
+    unknown_resource,
+)
+from windtunnel_emulators.kubernetes.api.negotiation import negotiate
+from windtunnel_emulators.kubernetes.api.options import delete_options, write_options
+from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply, WatchReply
+from windtunnel_emulators.kubernetes.api.writing import Write, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from windtunnel_emulators.clock import Clock
+    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.kubernetes.access.interface import Access, User
+    from windtunnel_emulators.kubernetes.api.negotiation import Form
+    from windtunnel_emulators.kubernetes.api.registry import Registry
+    from windtunnel_emulators.kubernetes.api.replies import Headers, Reply
+    from windtunnel_emulators.kubernetes.api.requests import Call, Target
+    from windtunnel_emulators.kubernetes.api.served import Served
+    from windtunnel_emulators.kubernetes.api.storage import Storage, Stored
+    from windtunnel_emulators.kubernetes.api.writing import Written
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def verb_of(call: Call, target: Target) -> str:
+    """The verb that RBAC knows a request by. Raises ``Failure`` 405 for a method that is none."""
+    if call.method in ("GET", "HEAD"):
+        if target.watched or (not target.name and call.flag("watch")):
+            return "watch"
+        return "get" if target.name else "list"
+    verb = _VERBS.get(call.method)
+    if verb is None:
+        raise method_not_allowed()
+    return "deletecollection" if verb == "delete" and not target.name else verb
+
+
+class Handler:
+    """The verbs of one cluster's resources."""
+
+    def __init__(self, registry: Registry, storage: Storage, access: Access, clock: Clock) -> None:
+        self._registry = registry
+        self._storage = storage
+        self._access = access
+        self._clock = clock
+        self._writing = Writing(storage, access, clock)
+        self._deleting = Deleting(storage, access, clock)
+
+    async def authorize(self, user: User, verb: str, target: Target) -> None:
+        """Raises ``Failure`` 403."""
+        attributes = Attributes(
+            verb=verb,
+            group=target.group,
+            version=target.version,
+            resource=target.plural,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+        )
+        decision = self._access.authorize(user, attributes)
+        if not decision.allowed:
+            raise denied(user, verb, target, decision.reason)
+
+    async def handle(self, call: Call, target: Target, user: User) -> Reply:
+        """Carry out a request. Raises ``Failure``."""
+        verb = verb_of(call, target)
+        await self.authorize(user, verb, target)
+        served = self._registry.find(target.group, target.version, target.plural)
+        if served is None or (target.namespace and not served.kind.namespaced and target.plural != "namespaces"):
+            raise unknown_resource()
+        await self._storage.settled()
+        if target.subresource:
+            return await self._subresource(call, target, served, user, verb)
+        if verb not in served.info.verbs:
+            raise method_not_allowed()
+        if served.kind.namespaced and not target.namespace and (target.name or verb not in ("list", "watch", "deletecollection")):
+            raise method_not_allowed() if not target.name else unknown_resource()
+        if verb == "list":
+            return self._list(call, target, served)
+        if verb == "watch":
+            form = _form(call, listed=False)
+            return WatchReply(watch=reading.watch(self._storage, served, target, call), served=served, form=form)
+        if verb == "get":
+            form = _form(call)
+            stored = reading.get(self._storage, served, target, call)
+            return self._object(served, stored.object, form)
+        if verb == "create":
+            return await self._create(call, target, served, user)
+        if verb == "update":
+            return await self._update(call, target, served, user)
+        if verb == "patch":
+            return await self._patch(call, target, served, user)
+        if verb == "delete":
+            return await self._delete(call, target, served, user)
+        return await self._delete_collection(call, target, served, user)
+
+    def _object(
+        self, served: Served, kept: JsonObject, form: Form, status: int = 200, headers: Headers = ()
+    ) -> ObjectReply:
+        return ObjectReply(object=served.present(kept), form=form, status=status, served=served, headers=headers)
+
+    def _list(self, call: Call, target: Target, served: Served) -> ListReply:
+        return reading.list_objects(self._storage, served, target, call, _form(call, listed=True))
+
+    async def _create(self, call: Call, target: Target, served: Served, user: User) -> Reply:
+        form = _form(call)
+        options = write_options(call, "CreateOptions")
+        decoded = bodies.read_object(served, call, options.field_validation)
+        write = Write(target=target, served=served, user=user, options=options, operation="Update")
+        written = await self._writing.create(write, decoded.object)
+        return self._object(served, written.object, form, 201, bodies.warning_headers(decoded.warnings))
+
+    async def _update(self, call: Call, target: Target, served: Served, user: User) -> Reply:
+        form = _form(call)
+        options = write_options(call, "UpdateOptions")
+        decoded = bodies.read_object(served, call, options.field_validation)
+        write = Write(target=target, served=served, user=user, options=options, operation="Update")
+
+        def next_state(_: JsonObject) -> JsonObject:
+            return decoded.object
+
+        create = None
+        if rules.created_by_update(served) and not target.subresource:
+
+            def create() -> JsonObject:
+                return decoded.object
+
+        # Without a version the write is not for any particular state.
+        unconditional = not meta.text(decoded.object, "resourceVersion")
+        written = await self._writing.change(write, next_state, retried=unconditional, create=create)
+        status = 201 if written.created else 200
+        return self._object(served, written.object, form, status, bodies.warning_headers(decoded.warnings))
+
+    async def _patch(self, call: Call, target: Target, served: Served, user: User) -> Reply:
+        form = _form(call)
+        patch = bodies.read_patch(served, call)
+        options = write_options(call, "PatchOptions", applied=patch.applied)
+        operation = "Apply" if patch.applied else "Update"
+        write = Write(target=target, served=served, user=user, options=options, operation=operation)
+        warnings: list[str] = []
+        now = self._clock.now()
+
+        def next_state(old: JsonObject) -> JsonObject:
+            warnings.clear()
+            return patch.next_state(old, options, target.subresource, now, warnings)
+
+        create = None
+        if patch.applied and not target.subresource:
+
+            def create() -> JsonObject:
+                warnings.clear()
+                return patch.first_state(target, options, now, warnings)
+
+        written = await self._writing.change(write, next_state, retried=True, create=create)
+        status = 201 if written.created else 200
+        return self._object(served, written.object, form, status, bodies.warning_headers(warnings))
+
+    async def _delete(self, call: Call, target: Target, served: Served, user: User) -> Reply:
+        form = _form(call)
+        options = delete_options(call)
+        deletion = Deletion(target=target, served=served, user=user, options=options)
+        deleted = await self._deleting.delete(deletion)
+        if deleted.gone and not rules.returns_deleted(served):
+            return ObjectReply(object=success(served, deleted.object), form=form)
+        return self._object(served, deleted.object, form, rules.deletion_status(served, deleted.gone, options))
+
+    async def _delete_collection(self, call: Call, target: Target, served: Served, user: User) -> Reply:
+        form = _form(call, listed=True)
+        options = delete_options(call)
+        chosen = reading.selection(served, target, call)
+        listed = reading.list_objects(self._storage, served, target, call, form)
+        found: list[Stored] = list(listed.items)
+        del chosen
+        for stored in found:
+            from dataclasses import replace
+
+            one = replace(target, namespace=stored.key[0] or target.namespace, name=stored.key[1])
+            try:
+                await self._deleting.delete(Deletion(target=one, served=served, user=user, options=options))
+            except Failure as problem:
+                if problem.code != 404:  # somebody else has deleted it
+                    raise
+        metadata: JsonObject = {"resourceVersion": str(self._storage.version)}
+        return ListReply(items=found, metadata=metadata, served=served, form=form)
+
+    async def _subresource(self, call: Call, target: Target, served: Served, user: User, verb: str) -> Reply:
+        known = {sub.name: sub for sub in served.info.subresources}
+        sub = known.get(target.subresource)
+        if sub is None:
+            raise unknown_resource()
+        if verb not in sub.verbs:
+            raise method_not_allowed()
+        if target.subresource == "status":
+            if verb == "get":
+                stored = reading.get(self._storage, served, target, call)
+                return self._object(served, stored.object, _form(call))
+            return await (self._update if verb == "update" else self._patch)(call, target, served, user)
+        raise unknown_resource()
+
+
+def _form(call: Call, *, listed: bool = False, shapes: bool = True) -> Form:
+    return negotiate(
+        call.headers.get("accept", ""),
+        listed=listed,
+        shapes=shapes,
+        include=call.one("includeObject"),
+        pretty=call.one("pretty"),
+        agent=call.headers.get("user-agent", ""),
+    )
+
+
+def denied(user: User, verb: str, target: Target, reason: str) -> Failure:
+    """The user may not, in the words of the real server."""
+    what = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+    where = f' in the namespace "{target.namespace}"' if target.namespace else " at the cluster scope"
+    message = f'User "{user.name}" cannot {verb} resource "{what}" in API group "{target.group}"{where}'
+    if reason:
+        message += f": {reason}"
+    return forbidden(target.group, target.plural, target.name, message)

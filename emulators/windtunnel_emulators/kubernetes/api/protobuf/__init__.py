@@ -1,0 +1,1 @@
+"""Built-in objects in the protobuf form that Go clients send."""

@@ -1,0 +1,181 @@
+"""The embedded API server of one cluster: an ASGI application, and clients in this process that need no socket.
+
+Both go through the same authorization, admission and validation; only who asks is known in another way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.asgi import ClientGone
+from windtunnel_emulators.kubernetes.access.interface import Attributes
+from windtunnel_emulators.kubernetes.api import health
+from windtunnel_emulators.kubernetes.api.answering import answer, refuse
+from windtunnel_emulators.kubernetes.api.direct import DirectClient
+from windtunnel_emulators.kubernetes.api.discovery import Discovery
+from windtunnel_emulators.kubernetes.api.failures import Failure, forbidden_path, internal, unknown_path
+from windtunnel_emulators.kubernetes.api.handler import Handler, verb_of
+from windtunnel_emulators.kubernetes.api.registry import Registry
+from windtunnel_emulators.kubernetes.api.replies import BytesReply, PassedOn, WatchReply
+from windtunnel_emulators.kubernetes.api.requests import parse_target, read_body, read_head
+from windtunnel_emulators.kubernetes.api.storage import Storage
+from windtunnel_emulators.kubernetes.client.interface import StatusError
+
+if TYPE_CHECKING:
+    from windtunnel_emulators.asgi import ASGI, Receive, Scope, Send
+    from windtunnel_emulators.clock import Clock
+    from windtunnel_emulators.kubernetes.access.interface import Access, User
+    from windtunnel_emulators.kubernetes.api.replies import Reply
+    from windtunnel_emulators.kubernetes.api.requests import Call
+    from windtunnel_emulators.kubernetes.api.watching import Watch
+    from windtunnel_emulators.kubernetes.client.interface import Client
+    from windtunnel_emulators.store import Store
+
+_BOOKMARK_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """One cluster's API. ``start`` before the first request; ``stop`` ends every watch."""
+
+    def __init__(
+        self, *, store: Store, cluster: str, clock: Clock, access: Access, version: str = "1.34.4", address: str = ""
+    ) -> None:
+        from windtunnel_emulators.kubernetes.objects.catalogue import Catalogue
+
+        self.version = version
+        self.address = address
+        """Host and port at which clients reach it, for those that ask."""
+        self.storage = Storage(store, cluster)
+        self.registry = Registry(Catalogue())
+        self._clock = clock
+        self._access = access
+        self._handler = Handler(self.registry, self.storage, access, clock)
+        self._discovery = Discovery(self.registry, lambda: self.address)
+        self._watches: set[Watch] = set()
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+
+    @property
+    def app(self) -> ASGI:
+        """The application to serve."""
+        return self._serve
+
+    def client(self, user: User) -> Client:
+        """A client in this process, as ``user``."""
+        return DirectClient(self, user)
+
+    async def start(self) -> None:
+        """Make what every cluster has; after it the server is ready."""
+        self._tasks.append(asyncio.create_task(self._bookmarks(), name="bookmarks"))
+        self._ready = True
+
+    async def stop(self) -> None:
+        """End watches and what runs for the server; objects stay."""
+        self._ready = False
+        for watch in list(self._watches):
+            watch.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self.storage.settled()
+
+    async def reply(self, call: Call, user: User) -> Reply:
+        """Carry out a request of a user who is known. Raises ``Failure``."""
+        target = parse_target(call.path)
+        if target is not None:
+            return await self._handler.handle(call, target, user)
+        self._authorize_path(call, user)
+        if call.method not in ("GET", "HEAD"):
+            raise unknown_path()
+        if self._discovery.owns(call.path):
+            await self.storage.settled()
+            return self._discovery.answer(call)
+        found = self._plain(call)
+        if found is None:
+            raise unknown_path()
+        return found
+
+    def _plain(self, call: Call) -> BytesReply | None:
+        if call.path.rstrip("/") == "/version":
+            return health.version_reply(self.version)
+        if call.path == "/metrics":
+            return health.metrics_reply(self.storage, self._requests)
+        return health.health_reply(call, ready=self._ready)
+
+    def _authorize_path(self, call: Call, user: User) -> None:
+        verb = {"GET": "get", "HEAD": "get"}.get(call.method, call.method.lower())
+        if not self._access.authorize(user, Attributes(verb=verb, path=call.path)).allowed:
+            raise forbidden_path(user.name, verb, call.path)
+
+    def watching(self, watch: Watch) -> None:
+        """A watch has begun; ``watched`` when it is over."""
+        self._watches.add(watch)
+
+    def watched(self, watch: Watch) -> None:
+        self._watches.discard(watch)
+
+    async def end_after(self, watch: Watch, seconds: float) -> None:
+        """End a watch of this process when its time is over."""
+        await self._clock.sleep(seconds)
+        watch.stop()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = read_head(scope)
+        status = 0
+        try:
+            status = await self._answer(call, scope, receive, send)
+        except ClientGone:
+            return
+        finally:
+            if status:
+                self._count(call, status)
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> int:
+        try:
+            user = await self._access.authenticate(call.headers, scope.get("state", {}).get("peer_certificate"))
+            if scope["type"] != "http" or call.method in ("GET", "HEAD"):
+                whole = call
+            else:
+                whole = call.with_body(await read_body(receive))
+            found = await self.reply(whole, user)
+        except Failure as problem:
+            return await refuse(problem, call, send)
+        except StatusError as problem:
+            return await refuse(Failure(problem.status), call, send)
+        except ClientGone:
+            raise
+        except Exception as problem:
+            _log.exception("%s %s failed", call.method, call.path)
+            return await refuse(internal(f"{type(problem).__name__}: {problem}"), call, send)
+        if isinstance(found, PassedOn):
+            await found.app(scope, receive, send)
+            return 0
+        if isinstance(found, WatchReply):
+            self.watching(found.watch)
+            try:
+                return await answer(found, call, receive, send, self._clock)
+            finally:
+                self.watched(found.watch)
+        return await answer(found, call, receive, send, self._clock)
+
+    def _count(self, call: Call, status: int) -> None:
+        target = parse_target(call.path)
+        if target is None or self.registry.find(target.group, target.version, target.plural) is None:
+            return
+        try:
+            key = (verb_of(call, target).upper(), target.plural, status)
+        except Failure:
+            return
+        self._requests[key] = self._requests.get(key, 0) + 1
+
+    async def _bookmarks(self) -> None:
+        while True:
+            await self._clock.sleep(_BOOKMARK_S)
+            for watch in self._watches:
+                watch.bookmark()
+
