@@ -68,9 +68,20 @@ class Listeners:
         self._remember(name, port)
         return port
 
-    async def open(self, name: str, app: ASGI, *, port: int = 0, tls: bool = True, raw_upgrades: bool = False) -> int:
+    async def open(
+        self,
+        name: str,
+        app: ASGI,
+        *,
+        port: int = 0,
+        tls: bool = True,
+        raw_upgrades: bool = False,
+        context: ssl.SSLContext | None = None,
+    ) -> int:
         """Serve ``app`` and return the port: the one asked for, else the name's former one, else a free one.
 
+        ``context`` is TLS of the listener's own; where it asks for client certificates, the one that was shown is
+        ``scope["state"]["peer_certificate"]``, in DER.
         ``raw_upgrades``: WebSockets too reach the application as HTTP requests that may take their connection over.
         Raises ``PortTaken`` for a port that was asked for by number and cannot be had.
         """
@@ -78,7 +89,7 @@ class Listeners:
             raise ValueError(f"{name} is open already, at port {self._open[name].port}")
         reserved = self._reserved.pop(name) if name in self._reserved else _socket(name, port, self.remembered(name))
         listener = Listener(app, reserved, raw_upgrades=raw_upgrades)
-        await listener.start(self._tls if tls else None)
+        await listener.start((context or self._tls) if tls else None)
         self._open[name] = listener
         self._remember(name, listener.port)
         if self._clock is None:
@@ -148,7 +159,8 @@ class _WebSocket(asyncio.Protocol):
 class _Connection(HttpToolsProtocol):
     """Uvicorn's HTTP protocol, and what applications find in ``scope["state"]``.
 
-    ``abort`` drops the client; ``connection`` is the transport's ``get_extra_info``. ``take_over`` is for a request
+    ``abort`` drops the client; ``connection`` is the transport's ``get_extra_info``; ``peer_certificate`` is the
+    client's in DER, or None, on listeners that ask for one. ``take_over`` is for a request
     that asks for another protocol (``Upgrade``; not WebSocket, unless the listener's upgrades are raw): it hands over
     the transport, with what followed the request, and nothing may be sent by ASGI after that. A request that is
     answered instead leaves the connection as it was.
@@ -176,6 +188,9 @@ class _Connection(HttpToolsProtocol):
             "connection": transport.get_extra_info,
             "take_over": self._take_over,
         }
+        encrypted: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if encrypted is not None and encrypted.context.verify_mode:  # of CERT_NONE, 0, no certificate is asked for
+            self.app_state["peer_certificate"] = encrypted.getpeercert(binary_form=True)
 
     def data_received(self, data: bytes) -> None:
         if self._after_upgrade is not None:
