@@ -190,12 +190,20 @@ def with_go_facts(schemas: dict[str, dict], modules: Path) -> None:
                 entry["pointer"] = True
             if not omitted:
                 entry["kept"] = True
-            if not entry.get("pointer") and re.fullmatch(r"\[\]byte|[\w.]+", go_type) and "ref" not in entry:
-                plain = go_type.rpartition(".")[2]
-                if plain not in ("string", "bool", "int32", "int64", "float64"):
-                    entry["go"] = plain
+            name_scalar(entry, go_type.lstrip("*"), folder.rpartition("/")[2])
             properties[field] = entry
         schema["properties"] = properties
+
+
+PLAIN = ("string", "bool", "int32", "int64", "float64", "byte")
+
+
+def name_scalar(entry: dict, go_type: str, package: str) -> None:
+    """Adds the server's name of a scalar type that has one of its own."""
+    if go_type.startswith("[]") and entry.get("type") == "array":
+        name_scalar(entry["items"], go_type[2:].lstrip("*"), package)
+    elif entry.get("type") in ("string", "integer") and re.fullmatch(r"[\w.]+", go_type) and go_type not in PLAIN:
+        entry["go"] = go_type if "." in go_type else f"{package}.{go_type}"
 
 
 def structs(folder: Path) -> dict[str, list]:
