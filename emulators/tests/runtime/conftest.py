@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from windtunnel_emulators.runtime.interface import ContainerSpec, Credentials
+    from windtunnel_emulators.runtime.interface import Attachment, ContainerSpec, Credentials
     from windtunnel_emulators.runtime.plan import RestartPolicy
     from windtunnel_emulators.runtime.status import GroupStatus
 
@@ -38,6 +38,12 @@ class StagedCommand:
         raise BrokenPipeError
 
     async def resize(self, rows: int, columns: int) -> None: ...
+
+    async def close_input(self) -> None: ...
+
+    async def errors(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
 
     async def output(self) -> AsyncIterator[bytes]:
         if self._code is None:
@@ -86,7 +92,12 @@ class StagedContainer:
             self.end(143 if grace_s else 137)
         return await self.wait()
 
-    async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> StagedCommand:
+    def attach(self) -> Attachment:
+        raise StartError("nothing to see")
+
+    async def execute(
+        self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None, separate: bool = False
+    ) -> StagedCommand:
         self.executed.append(StagedCommand(self.health))
         return self.executed[-1]
 

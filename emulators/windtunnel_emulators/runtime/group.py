@@ -13,12 +13,14 @@ import re
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime.folders import remove_tree
+from windtunnel_emulators.runtime.hooks import NoHooks
 from windtunnel_emulators.runtime.interface import ImageError, RuntimeProblem
 from windtunnel_emulators.runtime.logs import read_log
 from windtunnel_emulators.runtime.member import Member
 from windtunnel_emulators.runtime.plan import RestartPolicy
 from windtunnel_emulators.runtime.status import GroupState, GroupStatus, group_state
 from windtunnel_emulators.runtime.supervisor import Supervisor, Surroundings, log_file
+from windtunnel_emulators.runtime.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock, Pace
-    from windtunnel_emulators.runtime.interface import ExecSession, Runtime
+    from windtunnel_emulators.runtime.hooks import Hooks, KnownImages
+    from windtunnel_emulators.runtime.interface import Container, ExecSession, Runtime
     from windtunnel_emulators.runtime.plan import ContainerPlan, GroupPlan
 
 _log = logging.getLogger(__name__)
@@ -57,8 +60,16 @@ class ContainerGroup:
         pace: Pace,
         folder: Path,
         on_change: Callable[[GroupStatus], None] = _nobody,
+        words: Words | None = None,
+        hooks: Hooks | None = None,
+        images: KnownImages | None = None,
     ) -> None:
+        """``words``, ``hooks`` and ``images``: how its owner speaks of it, makes it ready, and what need not be pulled
+        again; Azure Container Instances' when None."""
         self.plan = plan
+        self._words = words or Words()
+        self._hooks = hooks or NoHooks()
+        self._images = images
         self._runtime = runtime
         self._clock = clock
         self._pace = pace
@@ -73,6 +84,7 @@ class ContainerGroup:
         self._last: GroupStatus | None = None
         self._waiters: list[tuple[Callable[[GroupStatus], bool], asyncio.Future[GroupStatus]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._halting, self._halting_grace_s = False, plan.grace_s
         self._supervisors: dict[str, Supervisor] = {}
         self._make_members()
 
@@ -186,15 +198,34 @@ class ContainerGroup:
         path = log_file(self._folder, container, run)
         return read_log(path, tail=tail, timestamps=timestamps, since=since)
 
+    def log(self, container: str, *, previous: bool = False) -> Path | None:
+        """The file of a run's output; None when there was no such run. Raises ``NoSuchContainer``."""
+        run = self._member(container).runs - (1 if previous else 0)
+        return log_file(self._folder, container, run) if run > 0 else None
+
     async def execute(
-        self, container: str, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None
+        self,
+        container: str,
+        command: tuple[str, ...],
+        *,
+        terminal: tuple[int, int] | None = None,
+        separate: bool = False,
     ) -> ExecSession:
         """Raises ``NoSuchContainer``, ``NotRunning``, ``StartError``."""
+        return await self.running(container).execute(command, terminal=terminal, separate=separate)
+
+    def running(self, container: str) -> Container:
+        """Raises ``NoSuchContainer``, ``NotRunning``."""
         state = self._member(container).status().state
         supervisor = self._supervisors.get(container)
         if supervisor is None or supervisor.container is None:
             raise NotRunning(f"container {container!r} does not run; it is {state.phase}: {state.detail}")
-        return await supervisor.container.execute(command, terminal=terminal)
+        return supervisor.container
+
+    async def end_runs(self, grace_s: float) -> None:
+        """End what runs now, which is started again as the policy says; safe when nothing runs."""
+        running = [s.container for s in self._supervisors.values() if s.container is not None]
+        await asyncio.gather(*(container.stop(grace_s) for container in running))
 
     def _member(self, name: str) -> Member:
         for member in (*self._inits, *self._members):
@@ -227,11 +258,14 @@ class ContainerGroup:
             credentials=plan.credentials,
             pull_attempts=plan.pull_attempts,
             grace_s=plan.grace_s,
+            words=self._words,
+            hooks=self._hooks,
+            images=self._images,
         )
         never = plan.restart_policy is RestartPolicy.NEVER
+        once = RestartPolicy.NEVER if never else RestartPolicy.ON_FAILURE
         inits = [
-            Supervisor(member, RestartPolicy.NEVER if never else RestartPolicy.ON_FAILURE, around)
-            for member in self._inits
+            Supervisor(member, RestartPolicy.ALWAYS if member.plan.sidecar else once, around) for member in self._inits
         ]
         members = [Supervisor(member, plan.restart_policy, around) for member in self._members]
         self._supervisors = {s.member.plan.name: s for s in (*inits, *members)}
@@ -240,18 +274,33 @@ class ContainerGroup:
 
     async def _run(self, inits: list[Supervisor], members: list[Supervisor]) -> None:
         """Ends when all is over, or was halted."""
+        sidecars = [init for init in inits if init.member.plan.sidecar]
+        beside: list[asyncio.Task[None]] = []
         try:
             for init in inits:
+                if init.member.plan.sidecar:
+                    name = f"{self.plan.owner}/{init.member.plan.name}"
+                    beside.append(asyncio.create_task(self._supervise(init), name=name))
+                    await init.up.wait()
+                    if self._halting or self._refused is not None:
+                        return
+                    continue
                 await self._supervise(init)
                 if self._refused is not None or init.member.status().state.exit_code != 0:
                     return
             async with asyncio.TaskGroup() as tasks:
                 for member in members:
                     tasks.create_task(self._supervise(member), name=f"{self.plan.owner}/{member.member.plan.name}")
+            for sidecar in reversed(sidecars):
+                await sidecar.halt(self.plan.grace_s)
         except Exception as problem:
             _log.exception("the supervisor of %s failed", self.plan.owner)
             self._refused = f"an error of the emulators' own: {problem!r}"
         finally:
+            for sidecar in reversed(sidecars):
+                # Nothing for those that have ended; the others are of a group that did not come to run.
+                await sidecar.halt(self._halting_grace_s)
+            await asyncio.gather(*beside, return_exceptions=True)
             self._changed()
 
     async def _supervise(self, supervisor: Supervisor) -> None:
@@ -268,8 +317,17 @@ class ContainerGroup:
     async def _halt(self, grace_s: float) -> None:
         if self._task is None:
             return
-        await asyncio.gather(*(s.halt(grace_s) for s in self._supervisors.values()))
-        await asyncio.wait({self._task})
+        begun = self._clock.monotonic()
+        self._halting, self._halting_grace_s = True, grace_s
+        try:
+            supervisors = list(self._supervisors.values())
+            await asyncio.gather(*(s.halt(grace_s) for s in supervisors if not s.member.plan.sidecar))
+            for sidecar in reversed([s for s in supervisors if s.member.plan.sidecar]):
+                left_s = max(0.0, grace_s - (self._clock.monotonic() - begun))
+                await sidecar.halt(left_s)
+            await asyncio.wait({self._task})
+        finally:
+            self._halting = False
         task, self._task, self._supervisors = self._task, None, {}
         task.result()
 

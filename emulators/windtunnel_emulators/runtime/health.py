@@ -9,22 +9,40 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.runtime.probes import watch
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.runtime.interface import Container
     from windtunnel_emulators.runtime.member import Member
     from windtunnel_emulators.runtime.plan import Probe
     from windtunnel_emulators.runtime.probes import Outcome
+    from windtunnel_emulators.runtime.words import Words
 
 
 class Health:
     """The probes of one run of a container."""
 
-    def __init__(self, member: Member, container: Container, clock: Clock, *, grace_s: float, restarts: bool) -> None:
+    def __init__(
+        self,
+        member: Member,
+        container: Container,
+        clock: Clock,
+        *,
+        grace_s: float,
+        restarts: bool,
+        words: Words,
+        end: Callable[[float], Awaitable[object]],
+        started: Callable[[], None],
+    ) -> None:
+        """``end`` ends the container within a grace; ``started`` is told when it has started up."""
         self._member = member
         self._container = container
         self._clock = clock
         self._grace_s = grace_s
         self._restarts = restarts
+        self._words = words
+        self._end = end
+        self._started = started
         self.killed = False
         """A probe had it ended, so the run failed whatever its exit code is."""
 
@@ -38,6 +56,7 @@ class Health:
         plan = self._member.plan
         if plan.startup is not None and not await self._started_up(plan.startup):
             return
+        self._started()
         if plan.readiness is None:
             self._member.becomes_ready(True)
         async with asyncio.TaskGroup() as tasks:
@@ -53,7 +72,7 @@ class Health:
                     return True
                 self._note("Startup", verdict.outcome)
                 if verdict.failed:
-                    await self._kill("startup")
+                    await self._kill("startup", probe)
                     return False
         return False
 
@@ -71,16 +90,15 @@ class Health:
             async for verdict in verdicts:
                 self._note("Liveness", verdict.outcome)
                 if verdict.failed:
-                    await self._kill("liveness")
+                    await self._kill("liveness", probe)
                     return
 
     def _note(self, kind: str, outcome: Outcome) -> None:
         if not outcome.healthy:
             self._member.event("Unhealthy", f"{kind} probe failed: {outcome.message}", warning=True)
 
-    async def _kill(self, kind: str) -> None:
-        name = self._member.plan.name
+    async def _kill(self, kind: str, probe: Probe) -> None:
         self.killed = True
-        what_follows = ", will be restarted" if self._restarts else ""
-        self._member.event("Killing", f"Container {name} failed {kind} probe{what_follows}")
-        await self._container.stop(self._grace_s)
+        sentence = self._words.ended_by_probe(self._member.plan.name, kind, restarts=self._restarts)
+        self._member.event("Killing", sentence)
+        await self._end(self._grace_s if probe.grace_s is None else probe.grace_s)

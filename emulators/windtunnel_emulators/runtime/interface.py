@@ -97,6 +97,10 @@ class ContainerSpec:
     """Cores; None for no limit."""
     memory_bytes: int | None = None
     mounts: tuple[Mount, ...] = ()
+    takes_input: bool = False
+    """It has a standard input that ``Container.attach`` writes to; nothing to read otherwise."""
+    terminal: bool = False
+    """Its standard files are a terminal."""
     log: Path
     """Output is appended here, a line at a time as ``<RFC 3339 time> <stdout|stderr> <text>``."""
     directory: Path
@@ -131,13 +135,40 @@ class ExecSession(Protocol):
         ...
 
     async def resize(self, rows: int, columns: int) -> None: ...
+    async def close_input(self) -> None:
+        """The process reads the end of its input; nothing for a terminal, whose users send an end themselves."""
+        ...
+
     def output(self) -> AsyncIterator[bytes]:
-        """stdout and stderr as they come; ends with the process."""
+        """stdout and stderr as they come (stdout alone for a session with ``separate`` outputs); ends with the
+        process."""
+        ...
+
+    def errors(self) -> AsyncIterator[bytes]:
+        """stderr of a session with ``separate`` outputs, nothing otherwise; ends with the process."""
         ...
 
     async def wait(self) -> int: ...
     async def close(self) -> None:
         """Ends the process if it still runs."""
+        ...
+
+
+class Attachment(Protocol):
+    """What is seen of a running container by who attached to it: what it writes from then on."""
+
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """(``stdout`` or ``stderr``, what was written); ends with the container."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """To its input. Raises ``BrokenPipeError`` when it has none or does not read any more."""
+        ...
+
+    async def close_input(self) -> None: ...
+    async def resize(self, rows: int, columns: int) -> None: ...
+    def close(self) -> None:
+        """See nothing more; the container goes on."""
         ...
 
 
@@ -158,8 +189,14 @@ class Container(Protocol):
         """SIGTERM, then SIGKILL to all its processes after the grace; safe to call twice."""
         ...
 
-    async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> ExecSession:
-        """``terminal`` is (rows, columns) for a TTY. Raises ``StartError``."""
+    async def execute(
+        self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None, separate: bool = False
+    ) -> ExecSession:
+        """``terminal`` is (rows, columns) for a TTY; ``separate`` keeps stderr apart. Raises ``StartError``."""
+        ...
+
+    def attach(self) -> Attachment:
+        """Raises ``StartError`` where the runtime cannot."""
         ...
 
     def usage(self) -> Usage: ...

@@ -26,7 +26,7 @@ class Member:
         self.plan = plan
         self._clock = clock
         self._changed = changed
-        self._status = ContainerStatus(name=plan.name, state=CREATING)
+        self._status = ContainerStatus(name=plan.name, state=CREATING, sidecar=plan.sidecar)
         self._events: dict[tuple[str, str], Event] = {}
         self.runs = 0
         """How often it has been started, or tried to be."""
@@ -49,7 +49,8 @@ class Member:
             )
             state = CREATING
         self.runs = status.restarts + 1 if previous is not None or state.phase is Phase.TERMINATED else 0
-        self._become(replace(status, state=state, previous=previous, ready=False))
+        known = replace(status, state=state, previous=previous, ready=False, started=False)
+        self._become(replace(known, sidecar=self.plan.sidecar))
 
     def event(self, name: str, message: str, *, warning: bool = False) -> None:
         """Record an event; the same name and message again only counts up."""
@@ -77,10 +78,15 @@ class Member:
     def pulled(self, image: Image) -> None:
         self._become(replace(self._status, digest=image.digest, stand_in=image.stand_in))
 
-    def created(self) -> None:
+    def created(self, run_id: str | None = None) -> None:
         """A run begins: all but the first count as restarts."""
         self.runs += 1
-        self._become(replace(self._status, restarts=self.runs - 1))
+        self._become(replace(self._status, restarts=self.runs - 1, run_id=run_id))
+
+    def has_started(self) -> None:
+        """Its startup probe has passed, or it has none."""
+        if not self._status.started:
+            self._become(replace(self._status, started=True))
 
     def runs_since(self, started: datetime, *, ready: bool) -> None:
         self._enter(ContainerState(phase=Phase.RUNNING, started=started), ready=ready)
@@ -89,11 +95,12 @@ class Member:
         if self._status.ready is not ready:
             self._become(replace(self._status, ready=ready))
 
-    def ended(self, end: Exit) -> None:
+    def ended(self, end: Exit, message: str = "") -> None:
         self._enter(
             ContainerState(
                 phase=Phase.TERMINATED,
                 reason=end.reason,
+                message=message,
                 exit_code=end.code,
                 started=end.started,
                 finished=end.finished,
@@ -114,7 +121,8 @@ class Member:
     def _enter(self, state: ContainerState, *, ready: bool = False) -> None:
         before = self._status.state
         previous = before if before.phase is Phase.TERMINATED else self._status.previous
-        self._become(replace(self._status, state=state, previous=previous, ready=ready))
+        started = self._status.started and state.phase is Phase.RUNNING
+        self._become(replace(self._status, state=state, previous=previous, ready=ready, started=started))
 
     def _become(self, status: ContainerStatus) -> None:
         self._status = status

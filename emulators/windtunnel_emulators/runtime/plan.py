@@ -20,6 +20,14 @@ class RestartPolicy(StrEnum):
     NEVER = "Never"
 
 
+class PullPolicy(StrEnum):
+    """When an image is pulled that has been pulled before."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecAction:
     """Healthy when the command ends with 0 in the container."""
@@ -36,6 +44,8 @@ class HttpAction:
     scheme: str = "http"
     """``http`` or ``https`` (the certificate is not checked, as no kubelet does)."""
     headers: tuple[tuple[str, str], ...] = ()
+    host: str | None = None
+    """Where to ask; None for the group itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +53,26 @@ class TcpAction:
     """Healthy when the port takes a connection."""
 
     port: int
+    host: str | None = None
+    """Where to ask; None for the group itself."""
 
 
-ProbeAction: TypeAlias = "ExecAction | HttpAction | TcpAction"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcAction:
+    """Healthy when the gRPC health service (grpc.health.v1) says SERVING."""
+
+    port: int
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleepAction:
+    """Only time passes: for the hooks of a container's life."""
+
+    seconds: float
+
+
+ProbeAction: TypeAlias = "ExecAction | HttpAction | TcpAction | GrpcAction | SleepAction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +85,8 @@ class Probe:
     timeout_s: float = 1
     success_threshold: int = 1
     failure_threshold: int = 3
+    grace_s: float | None = None
+    """Between SIGTERM and SIGKILL when it has the container ended; None for the group's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +109,15 @@ class ContainerPlan:
     liveness: Probe | None = None
     readiness: Probe | None = None
     startup: Probe | None = None
+    post_start: ProbeAction | None = None
+    """Carried out when it has started; it ends if that fails."""
+    pre_stop: ProbeAction | None = None
+    """Carried out before it is ended, within the grace."""
+    pull: PullPolicy = PullPolicy.ALWAYS
+    sidecar: bool = False
+    """An init container that goes on running: the next begins when it has started, and it ends after the containers."""
+    takes_input: bool = False
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,5 +141,5 @@ class GroupPlan:
         """All that its containers listen on or are probed at."""
         containers = (*self.init_containers, *self.containers)
         probes = [p for c in containers for p in (c.liveness, c.readiness, c.startup) if p is not None]
-        probed = [p.action.port for p in probes if isinstance(p.action, HttpAction | TcpAction)]
+        probed = [p.action.port for p in probes if isinstance(p.action, HttpAction | TcpAction | GrpcAction)]
         return tuple(sorted({*probed, *(port for container in containers for port in container.ports)}))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime.interface import StartError
-from windtunnel_emulators.runtime.plan import ExecAction, HttpAction, TcpAction
+from windtunnel_emulators.runtime.plan import ExecAction, GrpcAction, HttpAction, SleepAction, TcpAction
 
 if TYPE_CHECKING:
     import ssl
@@ -56,7 +56,7 @@ async def watch(probe: Probe, container: Container, clock: Clock) -> AsyncGenera
 
 async def ask(probe: Probe, container: Container, clock: Clock) -> Outcome:
     """Ask once; no answer within the timeout is an unhealthy one."""
-    answer = asyncio.ensure_future(_answer(probe.action, container))
+    answer = asyncio.ensure_future(perform(probe.action, container, clock))
     limit = asyncio.ensure_future(clock.sleep(probe.timeout_s))
     try:
         await asyncio.wait({answer, limit}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,18 +73,34 @@ def _timed_out(probe: Probe) -> str:
     match probe.action:
         case ExecAction(command=command):
             return f"command {' '.join(command)!r} timed out after {probe.timeout_s:g}s"
-        case HttpAction() | TcpAction():
+        case _:
             return f"no answer within {probe.timeout_s:g}s"
 
 
-async def _answer(action: ProbeAction, container: Container) -> Outcome:
+async def perform(action: ProbeAction, container: Container, clock: Clock) -> Outcome:
+    """Carry an action out, however long that takes."""
     match action:
         case ExecAction(command=command):
             return await _run(command, container)
         case HttpAction():
-            return await _get(action, container.spec.address)
-        case TcpAction(port=port):
-            return await _connect(container.spec.address, port)
+            return await _get(action, action.host or container.spec.address)
+        case TcpAction(port=port, host=host):
+            return await _connect(host or container.spec.address, port)
+        case GrpcAction(port=port, service=service):
+            return await _check(container.spec.address, port, service)
+        case SleepAction(seconds=seconds):
+            await clock.sleep(seconds)
+            return Outcome(healthy=True)
+
+
+async def _check(address: str, port: int, service: str) -> Outcome:
+    from windtunnel_emulators.runtime.grpc_health import Unserved, check
+
+    try:
+        await check(address, port, service)
+    except Unserved as problem:
+        return Outcome(healthy=False, message=str(problem))
+    return Outcome(healthy=True)
 
 
 async def _run(command: tuple[str, ...], container: Container) -> Outcome:

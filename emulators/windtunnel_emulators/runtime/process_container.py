@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
 import os
@@ -10,11 +11,12 @@ import signal
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime import filesystem
+from windtunnel_emulators.runtime.attachments import ProcessAttachment
 from windtunnel_emulators.runtime.folders import remove_tree
 from windtunnel_emulators.runtime.interface import Exit, StartError, Usage
 from windtunnel_emulators.runtime.keeper import processes
 from windtunnel_emulators.runtime.logs import LogWriter
-from windtunnel_emulators.runtime.sessions import open_session
+from windtunnel_emulators.runtime.sessions import launch_on_terminal, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from windtunnel_emulators.runtime.connection import KeeperConnection, Started
     from windtunnel_emulators.runtime.filesystem import Surroundings
     from windtunnel_emulators.runtime.interface import ContainerSpec, ExecSession
+    from windtunnel_emulators.runtime.keeper.protocol import Message
     from windtunnel_emulators.runtime.logs import Stream
 
 _log = logging.getLogger(__name__)
 _LAST_OUTPUT_S = 2.0
+_INPUT_AGAIN_S = 0.01
+_FIRST_SIZE = (24, 80)
 
 
 class ProcessContainer:
@@ -56,22 +61,46 @@ class ProcessContainer:
         self._child: Started | None = None
         self._end: asyncio.Task[Exit] | None = None
         self._over_limit = False
+        self._input = -1
+        self._terminal = -1
+        self._attached: set[ProcessAttachment] = set()
 
     async def launch(self) -> None:
         """Raises ``StartError``; called once."""
         argv = self._around.arguments(command_line(self._spec), self._spec.image)
         message = filesystem.order(self._spec.id, argv, self._around)
         message["groups"] = [] if self._group is None else [*self._group.joins]
+        if self._spec.terminal:
+            await self._launch_on_terminal(message)
+            return
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        files = [null, self._capture("stdout"), self._capture("stderr")]
+        given = null
+        if self._spec.takes_input:
+            given, self._input = os.pipe()
+            os.set_blocking(self._input, False)
+        files = [given, self._capture("stdout"), self._capture("stderr")]
         try:
             self._child = await self._keeper.launch(message, files)
         except BaseException:
             self._release()
             raise
         finally:
-            for file in files:
+            for file in {null, *files}:
                 os.close(file)
+        self._started = self._clock.now()
+        self._end = asyncio.create_task(self._until_end(self._child), name=f"end of {self._spec.id}")
+
+    async def _launch_on_terminal(self, message: Message) -> None:
+        try:
+            self._child, master = await launch_on_terminal(self._keeper, message, _FIRST_SIZE)
+        except BaseException:
+            self._release()
+            raise
+        os.set_blocking(master, False)
+        self._input = os.dup(master) if self._spec.takes_input else -1
+        self._terminal = master
+        self._outputs.add(master)
+        asyncio.get_running_loop().add_reader(master, self._read, master, "stdout")
         self._started = self._clock.now()
         self._end = asyncio.create_task(self._until_end(self._child), name=f"end of {self._spec.id}")
 
@@ -107,7 +136,41 @@ class ProcessContainer:
         self._keeper.kill(self._spec.id)
         return await asyncio.shield(ending)
 
-    async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> ExecSession:
+    def attach(self) -> ProcessAttachment:
+        if not self.running:
+            raise StartError(f"container {self._spec.id} does not run")
+        attachment = ProcessAttachment(self._write_input, self._close_input, self._resize, self._attached.discard)
+        self._attached.add(attachment)
+        return attachment
+
+    async def _write_input(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if self._input < 0 or not self.running:
+                raise BrokenPipeError(errno.EPIPE, "the container has no input, or does not read any more")
+            try:
+                view = view[os.write(self._input, view) :]
+            except BlockingIOError:
+                await self._clock.sleep(_INPUT_AGAIN_S)
+            except OSError as problem:
+                raise BrokenPipeError(errno.EPIPE, "the container does not read any more") from problem
+
+    def _close_input(self) -> None:
+        if self._input >= 0 and not self._spec.terminal:
+            os.close(self._input)
+            self._input = -1
+
+    def _resize(self, rows: int, columns: int) -> None:
+        if self._terminal >= 0:
+            import fcntl
+            import struct
+            import termios
+
+            fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def execute(
+        self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None, separate: bool = False
+    ) -> ExecSession:
         if not self.running:
             raise StartError(f"container {self._spec.id} does not run")
         if not command:
@@ -118,7 +181,7 @@ class ProcessContainer:
         message["groups"] = [] if self._group is None else [*self._group.joins]
         if terminal is not None:
             message["environment"] = {"TERM": "xterm", **self._around.environment}
-        return await open_session(self._keeper, message, terminal)
+        return await open_session(self._keeper, message, terminal, separate=separate)
 
     def usage(self) -> Usage:
         group = self._group
@@ -160,16 +223,24 @@ class ProcessContainer:
         try:
             data = os.read(file, 65536)
             if data:
+                for attachment in self._attached:
+                    attachment.feed(stream, data)
                 self._log.feed(stream, data)
                 return
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as problem:
+            if file == self._terminal and problem.errno == errno.EIO:
+                # Nobody has the terminal open any more.
+                self._close_output(file)
+                return
             # A full disk must not stop the container: from here on its output is lost, which is said.
             _log.exception("the output of %s cannot be kept any more", self._spec.id)
         self._close_output(file)
 
     def _close_output(self, file: int) -> None:
+        if file == self._terminal:
+            self._terminal = -1
         asyncio.get_running_loop().remove_reader(file)
         os.close(file)
         self._outputs.discard(file)
@@ -185,6 +256,8 @@ class ProcessContainer:
         except TimeoutError:
             _log.warning("a process that container %s left behind still holds its output", self._spec.id)
         self._release()
+        for attachment in self._attached:
+            attachment.end()
         self._over_limit |= self._group is not None and self._group.ran_out_of_memory()
         if self._group is not None:
             self._group.remove()
@@ -196,6 +269,9 @@ class ProcessContainer:
     def _release(self) -> None:
         for file in list(self._outputs):
             self._close_output(file)
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1
         self._log.close()
 
 

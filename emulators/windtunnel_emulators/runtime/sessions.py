@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.runtime.interface import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from windtunnel_emulators.runtime.connection import KeeperConnection, Started
     from windtunnel_emulators.runtime.keeper.protocol import Message
@@ -20,15 +20,17 @@ _MOST = 65536
 
 
 class Session:
-    """Implements ``interface.ExecSession``. ``source`` and ``sink`` are the same file for a terminal."""
+    """Implements ``interface.ExecSession``. ``source`` and ``sink`` are the same file for a terminal; ``errors`` is
+    that of a stderr kept apart."""
 
-    def __init__(self, keeper: KeeperConnection, child: Started, *, source: int, sink: int) -> None:
+    def __init__(self, keeper: KeeperConnection, child: Started, *, source: int, sink: int, errors: int = -1) -> None:
         self._keeper = keeper
         self._child = child
         self._source = source
         self._sink = sink
-        os.set_blocking(source, False)
-        os.set_blocking(sink, False)
+        self._errors = errors
+        for file in {source, sink, errors} - {-1}:
+            os.set_blocking(file, False)
 
     async def send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -51,16 +53,29 @@ class Session:
 
             fcntl.ioctl(self._source, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    async def close_input(self) -> None:
+        if self._sink >= 0 and self._sink != self._source:
+            os.close(self._sink)
+            self._sink = -1
+
     async def output(self) -> AsyncIterator[bytes]:
-        while self._source >= 0:
+        async for data in self._read(lambda: self._source):
+            yield data
+
+    async def errors(self) -> AsyncIterator[bytes]:
+        async for data in self._read(lambda: self._errors):
+            yield data
+
+    async def _read(self, current: Callable[[], int]) -> AsyncIterator[bytes]:
+        while (source := current()) >= 0:
             over = self._child.code.done()
             try:
-                data = os.read(self._source, _MOST)
+                data = os.read(source, _MOST)
             except BlockingIOError:
                 if over:
                     # What a process that it left behind may still write is not waited for.
                     return
-                await self._ready(self._source, writing=False)
+                await self._ready(source, writing=False)
                 continue
             except OSError as problem:
                 if problem.errno != errno.EIO:
@@ -77,9 +92,9 @@ class Session:
         if not self._child.code.done():
             self._keeper.kill(self._child.name)
             await asyncio.shield(self._child.code)
-        for file in {self._source, self._sink} - {-1}:
+        for file in {self._source, self._sink, self._errors} - {-1}:
             os.close(file)
-        self._source = self._sink = -1
+        self._source = self._sink = self._errors = -1
 
     async def _ready(self, file: int, *, writing: bool) -> None:
         """Until the file can be read or written, or the command has ended."""
@@ -100,27 +115,40 @@ class Session:
             forget(file)
 
 
-async def open_session(keeper: KeeperConnection, order: Message, terminal: tuple[int, int] | None) -> Session:
+async def open_session(
+    keeper: KeeperConnection, order: Message, terminal: tuple[int, int] | None, *, separate: bool = False
+) -> Session:
     """Execute what the order says. Raises ``StartError``."""
-    return await (_over_pipes(keeper, order) if terminal is None else _on_terminal(keeper, order, terminal))
+    if terminal is not None:
+        return await _on_terminal(keeper, order, terminal)
+    return await _over_pipes(keeper, order, separate=separate)
 
 
-async def _over_pipes(keeper: KeeperConnection, order: Message) -> Session:
+async def _over_pipes(keeper: KeeperConnection, order: Message, *, separate: bool) -> Session:
     source, output = os.pipe()
     given, sink = os.pipe()
+    errors, failing = os.pipe() if separate else (-1, -1)
     try:
-        child = await keeper.launch(order, [given, output, output])
+        child = await keeper.launch(order, [given, output, failing if separate else output])
     except BaseException:
-        os.close(source)
-        os.close(sink)
+        for file in {source, sink, errors} - {-1}:
+            os.close(file)
         raise
     finally:
-        os.close(given)
-        os.close(output)
-    return Session(keeper, child, source=source, sink=sink)
+        for file in {given, output, failing} - {-1}:
+            os.close(file)
+    return Session(keeper, child, source=source, sink=sink, errors=errors)
 
 
 async def _on_terminal(keeper: KeeperConnection, order: Message, terminal: tuple[int, int]) -> Session:
+    child, master = await launch_on_terminal(keeper, order, terminal)
+    return Session(keeper, child, source=master, sink=master)
+
+
+async def launch_on_terminal(
+    keeper: KeeperConnection, order: Message, terminal: tuple[int, int]
+) -> tuple[Started, int]:
+    """Execute on a new terminal: the child, and the file of the terminal's other end. Raises ``StartError``."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -136,4 +164,4 @@ async def _on_terminal(keeper: KeeperConnection, order: Message, terminal: tuple
         keeper.kill(child.name)
         raise StartError("the container could not open a terminal")
     os.set_inheritable(files[0], False)
-    return Session(keeper, child, source=files[0], sink=files[0])
+    return child, files[0]

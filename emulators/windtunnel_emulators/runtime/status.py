@@ -83,6 +83,12 @@ class ContainerStatus:
     """Of the image that was last pulled."""
     stand_in: str | None = None
     """The sentence that says what stands in for the image; None for a real one."""
+    started: bool = False
+    """Runs, and its startup probe has passed."""
+    sidecar: bool = False
+    """An init container that goes on running."""
+    run_id: str | None = None
+    """Of the last run, in the runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +134,12 @@ def group_state(
     members, inits = tuple(containers), tuple(init_containers)
     if stopped:
         return GroupState.STOPPED
-    if refused or any(init.over and init.state.exit_code != 0 for init in inits):
+    if refused or any(init.over and init.state.exit_code != 0 and not init.sidecar for init in inits):
         return GroupState.FAILED
     if members and all(member.over for member in members):
         failed = any(member.state.exit_code != 0 for member in members)
         return GroupState.FAILED if failed else GroupState.SUCCEEDED
-    if not all(init.over for init in inits) or not all(_has_run(member) for member in members):
+    if not all(init.over or init.sidecar for init in inits) or not all(_has_run(member) for member in members):
         return GroupState.PENDING
     return GroupState.RUNNING
 
@@ -186,6 +192,9 @@ def _container_json(container: ContainerStatus) -> Json:
         "events": events,
         "digest": container.digest,
         "standIn": container.stand_in,
+        "started": container.started,
+        "sidecar": container.sidecar,
+        "runId": container.run_id,
     }
 
 
@@ -213,6 +222,9 @@ def _container(value: Json) -> ContainerStatus:
         events=tuple(_event(e) for e in as_list(entry.get("events"))),
         digest=_text(entry.get("digest")),
         stand_in=_text(entry.get("standIn")),
+        started=entry.get("started") is True,
+        sidecar=entry.get("sidecar") is True,
+        run_id=_text(entry.get("runId")),
     )
 
 

@@ -6,24 +6,33 @@ One task per container runs ``Supervisor.run``; ``halt`` may be called from any 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from windtunnel_emulators.runtime.backoff import Backoff
 from windtunnel_emulators.runtime.folders import earlier_runs, remove_all
 from windtunnel_emulators.runtime.health import Health
+from windtunnel_emulators.runtime.hooks import KnownImages, NoHooks, NotConfigured
 from windtunnel_emulators.runtime.interface import ContainerSpec, ImageError, StartError
-from windtunnel_emulators.runtime.plan import RestartPolicy
+from windtunnel_emulators.runtime.plan import PullPolicy, RestartPolicy
+from windtunnel_emulators.runtime.probes import perform
+from windtunnel_emulators.runtime.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock, Pace
+    from windtunnel_emulators.runtime.hooks import Hooks
     from windtunnel_emulators.runtime.interface import Container, Credentials, Exit, Image, Runtime
     from windtunnel_emulators.runtime.member import Member
+    from windtunnel_emulators.runtime.plan import ContainerPlan
 
 T = TypeVar("T")
+_LAST_GRACE_S = 2.0
+"""What is left at least between SIGTERM and SIGKILL after a hook that took long, as with a kubelet."""
+_RETRY_S = 10.0
+"""How long a container that is not configured waits; Azure's seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +52,10 @@ class Surroundings:
     credentials: tuple[Credentials, ...]
     pull_attempts: int | None
     grace_s: float
+    words: Words = field(default_factory=Words)
+    hooks: Hooks = field(default_factory=NoHooks)
+    images: KnownImages | None = None
+    """What need not be pulled again; None pulls every time."""
 
 
 class Supervisor:
@@ -58,10 +71,18 @@ class Supervisor:
         self._pending: asyncio.Future[object] | None = None
         self.container: Container | None = None
         """The one that runs now."""
+        self.up = asyncio.Event()
+        """Set when it has started (its startup probe included) or is over: what comes after it may begin."""
 
     async def run(self) -> None:
         """Returns when the container is over for good or ``halt`` was called; raises ``ImageError`` when its image
         cannot be had and is not to be tried again."""
+        try:
+            await self._run()
+        finally:
+            self.up.set()
+
+    async def _run(self) -> None:
         while not self._halted:
             image = await self._pull()
             if image is None:
@@ -84,69 +105,130 @@ class Supervisor:
         self._grace_s = grace_s
         if self._pending is not None:
             self._pending.cancel()
-        if self.container is not None:
-            self.member.event("Killing", f"Stopping container {self.member.plan.name}")
-            await self.container.stop(grace_s)
+        container = self.container
+        if container is not None:
+            self.member.event("Killing", self._around.words.stopping(self.member.plan.name))
+            await self._end(container, grace_s)
+
+    async def _end(self, container: Container, grace_s: float) -> None:
+        """Its hook, then the signals."""
+        hook = self.member.plan.pre_stop
+        if hook is not None and grace_s > 0 and container.running:
+            clock = self._around.clock
+            begun = clock.monotonic()
+            done = asyncio.ensure_future(perform(hook, container, clock))
+            limit = asyncio.ensure_future(clock.sleep(grace_s))
+            ended = asyncio.ensure_future(container.wait())
+            try:
+                await asyncio.wait({done, limit, ended}, return_when=asyncio.FIRST_COMPLETED)
+                outcome = done.result() if done.done() else None
+                if container.running and (outcome is None or not outcome.healthy):
+                    why = "it took longer than the grace" if outcome is None else outcome.message
+                    self.member.event("FailedPreStopHook", f"PreStopHook failed: {why}", warning=True)
+            finally:
+                for task in (done, limit, ended):
+                    task.cancel()
+                await asyncio.gather(done, limit, ended, return_exceptions=True)
+            grace_s = max(_LAST_GRACE_S, grace_s - (clock.monotonic() - begun))
+        await container.stop(grace_s)
 
     async def _pull(self) -> Image | None:
         """None when halted."""
-        around, member = self._around, self.member
+        around, member, words = self._around, self.member, self._around.words
         reference = member.plan.image
         waits = Backoff(first_at_once=False)
         attempts = 0
         while True:
-            member.event("Pulling", f'pulling image "{reference}"')
+            known = None if around.images is None else around.images.get(reference)
+            if known is not None and member.plan.pull is not PullPolicy.ALWAYS:
+                member.pulled(known)
+                member.event("Pulled", words.present(reference))
+                return known
+            if member.plan.pull is PullPolicy.NEVER:
+                message = f'Container image "{reference}" is not present with pull policy of Never'
+                member.event("ErrImageNeverPull", message, warning=True)
+                member.event("Failed", "Error: ErrImageNeverPull", warning=True)
+                member.waits("ErrImageNeverPull", message)
+                await self._sleep(waits.after())
+                if self._halted:
+                    return None
+                continue
+            member.event("Pulling", words.pulling(reference))
+            begun = around.clock.monotonic()
             try:
                 image = await self._unless_halted(around.runtime.pull(reference, around.credentials))
             except ImageError as problem:
                 attempts += 1
-                member.event("Failed", f'Failed to pull image "{reference}": {problem}', warning=True)
-                member.waits("ErrImagePull", str(problem))
+                member.event("Failed", words.pull_failed(reference, str(problem)), warning=True)
+                if words.kubernetes:
+                    member.event("Failed", "Error: ErrImagePull", warning=True)
+                member.waits("ErrImagePull", words.pull_error(reference, str(problem)))
                 if around.pull_attempts is not None and attempts >= around.pull_attempts:
                     raise
+                if words.kubernetes:
+                    # Seen by who looks: a kubelet gets to the back-off with its next look at the pod.
+                    await self._sleep(1.0)
                 wait_s = waits.after()
-                message = f'Back-off pulling image "{reference}"'
-                member.event("BackOff", message, warning=True)
-                member.waits("ImagePullBackOff", message)
+                member.event("BackOff", f'Back-off pulling image "{reference}"', warning=True)
+                if words.kubernetes:
+                    member.event("Failed", "Error: ImagePullBackOff", warning=True)
+                member.waits("ImagePullBackOff", words.pull_backs_off(reference, str(problem)))
                 await self._sleep(wait_s)
                 if self._halted:
                     return None
                 continue
             if image is None:
                 return None
+            if around.images is not None:
+                around.images.put(reference, image)
             member.pulled(image)
-            member.event("Pulled", f'Successfully pulled image "{reference}"')
+            member.event("Pulled", words.pulled(image, around.clock.monotonic() - begun))
             return image
 
     async def _run_once(self, image: Image) -> tuple[bool, float]:
         """Whether the run failed, and how long it was in Azure's seconds."""
-        around, member = self._around, self.member
-        member.created()
-        member.event("Created", "Created container")
+        around, member, words = self._around, self.member, self._around.words
+        run = member.runs + 1
         try:
-            container = await around.runtime.start(self._spec(image))
+            plan = await self._prepared(image)
+            if plan is None:
+                return True, 0.0
+            spec = self._spec(plan, image, run)
+            member.created(spec.id)
+            member.event("Created", words.created(plan.name))
+            container = await around.runtime.start(spec)
         except StartError as problem:
             member.event("Failed", f"Error: {problem}", warning=True)
             member.refused_to_start(str(problem))
             return True, 0.0
-        member.event("Started", "Started container")
+        member.event("Started", words.started(plan.name))
         begun = around.clock.monotonic()
         restarts = self._policy is not RestartPolicy.NEVER
-        health = Health(member, container, around.clock, grace_s=around.grace_s, restarts=restarts)
-        member.runs_since(container.started, ready=health.ready_at_start)
+        health = Health(
+            member,
+            container,
+            around.clock,
+            grace_s=around.grace_s,
+            restarts=restarts,
+            words=words,
+            end=lambda grace_s: self._end(container, grace_s),
+            started=self._started,
+        )
+        hook = plan.post_start
+        member.runs_since(container.started, ready=health.ready_at_start and hook is None)
         self.container = container
         try:
             end = await self._until_it_ends(container, health)
         finally:
             self.container = None
-        member.ended(end)
+        member.ended(end, await around.hooks.message(plan, run, end))
         scale = around.pace.backoff(1.0)
         return end.code != 0 or health.killed, (around.clock.monotonic() - begun) / scale
 
     async def _until_it_ends(self, container: Container, health: Health) -> Exit:
         if self._halted:
             return await container.stop(self._grace_s)
-        watching = asyncio.create_task(health.watch(), name=f"health of {container.spec.id}")
+        watching = asyncio.create_task(self._watch(container, health), name=f"health of {container.spec.id}")
         try:
             return await container.wait()
         finally:
@@ -155,13 +237,45 @@ class Supervisor:
             if not watching.cancelled():
                 watching.result()
 
+    async def _watch(self, container: Container, health: Health) -> None:
+        """The hook after the start, then the probes."""
+        member = self.member
+        hook = member.plan.post_start
+        if hook is not None:
+            outcome = await perform(hook, container, self._around.clock)
+            if not outcome.healthy and container.running:
+                health.killed = True
+                member.event("FailedPostStartHook", f"PostStartHook failed: {outcome.message}", warning=True)
+                member.event("Killing", "FailedPostStartHook")
+                await container.stop(self._around.grace_s)
+                return
+        await health.watch()
+
+    def _started(self) -> None:
+        self.member.has_started()
+        self.up.set()
+
+    async def _prepared(self, image: Image) -> ContainerPlan | None:
+        """The plan with what its hooks add; None when it could not be had and was halted, or is to be tried anew."""
+        member = self.member
+        while True:
+            try:
+                return await self._unless_halted(self._around.hooks.prepare(member.plan, image, member.runs + 1))
+            except NotConfigured as problem:
+                member.event("Failed", f"Error: {problem}", warning=True)
+                member.waits(problem.reason, str(problem))
+                await self._sleep(_RETRY_S)
+            if self._halted:
+                return None
+
     def _again(self, failed: bool) -> bool:
         return self._policy is RestartPolicy.ALWAYS or (self._policy is RestartPolicy.ON_FAILURE and failed)
 
     async def _back_off(self, wait_s: float) -> None:
         if wait_s > 0:
-            self.member.event("BackOff", "Back-off restarting failed container", warning=True)
-            self.member.waits("CrashLoopBackOff", f"Back-off {wait_s:g}s restarting failed")
+            words, name = self._around.words, self.member.plan.name
+            self.member.event("BackOff", words.backs_off(name), warning=True)
+            self.member.waits("CrashLoopBackOff", words.waits_to_restart(name, wait_s))
             await self._sleep(wait_s)
 
     async def _sleep(self, azure_s: float) -> None:
@@ -183,8 +297,8 @@ class Supervisor:
         finally:
             self._pending = None
 
-    def _spec(self, image: Image) -> ContainerSpec:
-        around, plan, run = self._around, self.member.plan, self.member.runs
+    def _spec(self, plan: ContainerPlan, image: Image, run: int) -> ContainerSpec:
+        around = self._around
         return ContainerSpec(
             id=f"{around.key}.{plan.name}.{run}",
             owner=around.owner,
@@ -199,6 +313,8 @@ class Supervisor:
             cpu=plan.cpu,
             memory_bytes=plan.memory_bytes,
             mounts=plan.mounts,
+            takes_input=plan.takes_input,
+            terminal=plan.terminal,
             log=log_file(around.folder, plan.name, run),
             directory=around.folder / plan.name / f"run-{run}",
         )

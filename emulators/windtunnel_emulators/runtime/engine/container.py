@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.runtime.engine.client import DockerApi, Engine
-    from windtunnel_emulators.runtime.interface import ContainerSpec, ExecSession
+    from windtunnel_emulators.runtime.interface import Attachment, ContainerSpec, ExecSession
 
 T = TypeVar("T")
 
@@ -94,13 +94,21 @@ class EngineContainer:
             await self._signal("SIGKILL")
         return await asyncio.shield(ending)
 
-    async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> ExecSession:
+    def attach(self) -> Attachment:
+        raise StartError(
+            "a container of a Docker engine cannot be attached to here; follow its logs, execute a command in it, or"
+            " use 'docker attach'"
+        )
+
+    async def execute(
+        self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None, separate: bool = False
+    ) -> ExecSession:
         if not self.running:
             raise StartError(f"container {self._spec.id} does not run")
         if not command:
             raise StartError("the command to execute is empty")
         environment = {"TERM": "xterm"} if terminal is not None else {}
-        return await open_session(self._engine, self._container, command, environment, terminal)
+        return await open_session(self._engine, self._container, command, environment, terminal, separate=separate)
 
     def usage(self) -> Usage:
         """Asks the engine, which takes some milliseconds."""

@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_str
@@ -31,11 +32,21 @@ _NOT_STARTED = (126, 127)
 class EngineSession:
     """Implements ``interface.ExecSession``."""
 
-    def __init__(self, engine: Engine, container: str, exec_id: str, upgraded: Upgraded, *, terminal: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        exec_id: str,
+        upgraded: Upgraded,
+        *,
+        terminal: bool,
+        separate: bool = False,
+    ) -> None:
         self._engine = engine
         self._container = container
         self._id = exec_id
         self._terminal = terminal
+        self._errors: asyncio.Queue[bytes | None] | None = asyncio.Queue() if separate and not terminal else None
         self._upgraded = upgraded
         self._socket = upgraded.socket
         self._socket.setblocking(False)
@@ -57,14 +68,34 @@ class EngineSession:
             with contextlib.suppress(EngineProblem):
                 await self._engine.call(lambda api: api.exec_resize(self._id, height=rows, width=columns))
 
+    async def close_input(self) -> None:
+        if not self._terminal and not self._closed:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+
     async def output(self) -> AsyncIterator[bytes]:
+        """Has to be read for ``errors`` to come."""
         frames = None if self._terminal else Frames()
-        while not self._closed:
-            data = await self._receive()
-            if not data:
-                return
-            for piece in [data] if frames is None else [content for _, content in frames.feed(data)]:
-                yield piece
+        try:
+            while not self._closed:
+                data = await self._receive()
+                if not data:
+                    return
+                if frames is None:
+                    yield data
+                    continue
+                for stream, content in frames.feed(data):
+                    if stream == "stderr" and self._errors is not None:
+                        self._errors.put_nowait(content)
+                    else:
+                        yield content
+        finally:
+            if self._errors is not None:
+                self._errors.put_nowait(None)
+
+    async def errors(self) -> AsyncIterator[bytes]:
+        while self._errors is not None and (data := await self._errors.get()) is not None:
+            yield data
 
     async def wait(self) -> int:
         while self._code is None:
@@ -139,6 +170,8 @@ async def open_session(
     command: tuple[str, ...],
     environment: Mapping[str, str],
     terminal: tuple[int, int] | None,
+    *,
+    separate: bool = False,
 ) -> EngineSession:
     """Raises ``StartError``."""
 
@@ -151,7 +184,7 @@ async def open_session(
 
     try:
         exec_id, upgraded = await engine.call(work)
-        session = EngineSession(engine, container, exec_id, upgraded, terminal=terminal is not None)
+        session = EngineSession(engine, container, exec_id, upgraded, terminal=terminal is not None, separate=separate)
         try:
             await session.check_start()
         except BaseException:
