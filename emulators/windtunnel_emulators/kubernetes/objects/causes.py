@@ -53,20 +53,22 @@ class ObjectProblem(Exception):
 
 
 class BadObject(ObjectProblem):
-    """The body is not an object of the kind: ``BadRequest``, or 415 for a type of content that is not read."""
+    """The body is not an object of the kind, or not a patch; ``code``, ``reason`` and ``message`` of the ``Status``."""
 
-    def __init__(self, message: str, *, code: int = 400) -> None:
+    def __init__(self, message: str, *, code: int = 400, reason: str = "BadRequest") -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.reason = reason
 
 
 class InvalidObject(ObjectProblem):
-    """The object breaks rules of its kind."""
+    """The object breaks rules of its kind. ``anonymous``: the ``Status`` names neither kind nor object."""
 
-    def __init__(self, causes: Sequence[Cause]) -> None:
+    def __init__(self, causes: Sequence[Cause], *, anonymous: bool = False) -> None:
         super().__init__(", ".join(str(cause) for cause in causes))
         self.causes = tuple(causes)
+        self.anonymous = anonymous
 
 
 def shown(value: Json) -> str:

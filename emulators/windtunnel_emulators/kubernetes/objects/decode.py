@@ -53,21 +53,21 @@ def decoded(
         else:
             fitter = Fitter()
             made, notes = fitter.fit(info.schema, whole), fitter.notes
+        warnings = (*repeated, *notes)
+        if field_validation == "Strict" and warnings:
+            raise BadObject(_strict(repeated, notes))
     except BadObject as problem:
-        raise BadObject(
-            f'{name} in version "{version}" cannot be handled as a {name}: {problem.message}', code=problem.code
-        ) from problem
-    if field_validation == "Ignore":
-        return Decoded(object=made)
-    if field_validation == "Strict" and (repeated or notes):
-        said = [*notes]
-        if repeated:
-            said.insert(0, "yaml: unmarshal errors:\n" + "\n".join(f"  {line}" for line in repeated))
-        message = f"strict decoding error: {', '.join(said)}"
-        if not patched:
-            message = f'{name} in version "{version}" cannot be handled as a {name}: {message}'
-        raise BadObject(message)
-    return Decoded(object=made, warnings=(*repeated, *notes))
+        if patched:
+            raise
+        message = f'{name} in version "{version}" cannot be handled as a {name}: {problem.message}'
+        raise BadObject(message, code=problem.code) from problem
+    return Decoded(object=made, warnings=() if field_validation == "Ignore" else warnings)
+
+
+def _strict(repeated: tuple[str, ...], notes: list[str]) -> str:
+    lines = [line for line in repeated if line.startswith("line ")]
+    said = ["yaml: unmarshal errors:\n" + "\n".join(f"  {line}" for line in lines)] if lines else list(repeated)
+    return f"strict decoding error: {', '.join([*said, *notes])}"
 
 
 def parse(raw: bytes, content_type: str, kind: str) -> tuple[Json, tuple[str, ...]]:
@@ -88,7 +88,28 @@ def parse(raw: bytes, content_type: str, kind: str) -> tuple[Json, tuple[str, ..
         # The hook costs little beside the walk that follows; a decoder without it cannot see repeated keys.
         return cast("Json", json.loads(raw, object_pairs_hook=_pairs, parse_constant=_no_constant)), ()
     except (ValueError, RecursionError) as problem:
-        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {_json_problem(raw)}", raw) from problem
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {json_problem(raw)}", raw) from problem
+
+
+def with_repeated_noticed(raw: bytes) -> tuple[Json, tuple[str, ...]]:
+    """Parsed JSON, and what is said of repeated keys, of which the last counts. Raises ``ValueError``."""
+    notes: list[str] = []
+    value = cast("Json", json.loads(raw, object_pairs_hook=_pairs, parse_constant=_no_constant))
+    return _plain(value, "", notes), tuple(notes)
+
+
+def _plain(value: Json, path: str, notes: list[str]) -> Json:
+    if isinstance(value, dict):
+        if isinstance(value, Repeated):
+            seen: set[str] = set()
+            for key, _ in value.pairs:
+                if key in seen:
+                    notes.append(f'duplicate field "{path}.{key}"' if path else f'duplicate field "{key}"')
+                seen.add(key)
+        return {key: _plain(inner, f"{path}.{key}" if path else key, notes) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, f"{path}[{index}]", notes) for index, inner in enumerate(value)]
+    return value
 
 
 def _no_constant(word: str) -> Json:
@@ -114,7 +135,7 @@ def _unrecognized(kind: str, why: str, raw: bytes) -> BadObject:
     return BadObject(f"the object provided is unrecognized (must be of type {kind}): {why} ({shown})")
 
 
-def _json_problem(raw: bytes) -> str:
+def json_problem(raw: bytes) -> str:
     text = raw.decode(errors="replace")
     try:
         json.loads(text)
