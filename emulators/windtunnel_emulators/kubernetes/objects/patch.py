@@ -45,6 +45,13 @@ def patched(
     raise BadObject(message, code=415, reason="UnsupportedMediaType")
 
 
+def patch_plain(current: JsonObject, body: bytes, patch_type: str) -> JsonObject:
+    """The patched value of something that no schema describes, a ``Scale``: lists are replaced. Raises ``BadObject``."""
+    if patch_type == JSON_PATCH:
+        return _object(_json_patched(current, body), "")
+    return _object(jsonpatch.merge(current, _object(_parsed(body, "")[0], "")), "")
+
+
 def _parsed(body: bytes, prefix: str) -> tuple[Json, tuple[str, ...]]:
     try:
         return with_repeated_noticed(body)
@@ -61,7 +68,7 @@ def _object(value: Json, prefix: str) -> JsonObject:
     return value
 
 
-def _by_json_patch(info: KindInfo, current: JsonObject, body: bytes, field_validation: str) -> Decoded:
+def _json_patched(current: JsonObject, body: bytes) -> Json:
     value, _ = _parsed(body, "error decoding patch: ")
     if not isinstance(value, list):
         raise BadObject("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
@@ -69,9 +76,13 @@ def _by_json_patch(info: KindInfo, current: JsonObject, body: bytes, field_valid
     if len(operations) != len(value):
         raise BadObject("error decoding patch: json: cannot unmarshal into Go value of type handlers.jsonPatchOp")
     try:
-        made = jsonpatch.apply(current, operations)
+        return jsonpatch.apply(current, operations)
     except jsonpatch.PatchFailed as problem:
         raise BadObject(_REJECTED, code=422, reason="Invalid") from problem
+
+
+def _by_json_patch(info: KindInfo, current: JsonObject, body: bytes, field_validation: str) -> Decoded:
+    made = _json_patched(current, body)
     return _fitted(info, made, msgspec.json.encode(made).decode(), field_validation, ())
 
 
