@@ -63,9 +63,7 @@ async def refuse(problem: Failure, call: Call, send: Send) -> int:
     nice = call.one("pretty") == "true" or agent.startswith(("curl", "wget", "mozilla/"))
     form = Form(pretty=True) if nice else WHOLE
     body = finished(msgspec.json.encode(problem.status), form)
-    await respond(
-        send, problem.code, body, content_type=form.content_type, headers=(_UNCACHED, *problem.headers)
-    )
+    await respond(send, problem.code, body, content_type=form.content_type, headers=(_UNCACHED, *problem.headers))
     return problem.code
 
 
@@ -104,4 +102,3 @@ async def _end_when_gone(watch: Watch, receive: Receive) -> None:
         while (await receive())["type"] == "http.request":
             pass
     watch.stop()
-

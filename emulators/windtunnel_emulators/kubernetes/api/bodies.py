@@ -111,8 +111,13 @@ class Patch:
         metadata: JsonObject = {**meta.of(applied), "name": target.name}
         if meta.text(applied, "uid"):
             kind = self.served.kind
-            raise conflict(kind.group, kind.plural, target.name, "uid mismatch: the provided object specified uid"
-                           f" {meta.text(applied, 'uid')}, and no existing object was found")
+            raise conflict(
+                kind.group,
+                kind.plural,
+                target.name,
+                "uid mismatch: the provided object specified uid"
+                f" {meta.text(applied, 'uid')}, and no existing object was found",
+            )
         return rules.applied(self.served, None, {**applied, "metadata": metadata}, options, target.subresource, now)
 
     def _applied(self, options: WriteOptions, warnings: list[str]) -> JsonObject:

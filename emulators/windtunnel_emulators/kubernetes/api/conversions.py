@@ -37,13 +37,9 @@ def served(info: KindInfo) -> Served:
     """How a built-in kind is served."""
     group, version, plural = info.kind.group, info.kind.version, info.kind.plural
     if (group, plural) == ("events.k8s.io", "events"):
-        return Served(
-            info, storage="events", storage_version="v1", present=event_from_core, keep=event_to_core
-        )
+        return Served(info, storage="events", storage_version="v1", present=event_from_core, keep=event_to_core)
     if (group, plural, version) == ("autoscaling", "horizontalpodautoscalers", "v1"):
-        return Served(
-            info, storage_version="autoscaling/v2", present=autoscaler_from_v2, keep=autoscaler_to_v2
-        )
+        return Served(info, storage_version="autoscaling/v2", present=autoscaler_from_v2, keep=autoscaler_to_v2)
     return Served(info)
 
 
@@ -103,9 +99,7 @@ def autoscaler_from_v2(whole: JsonObject) -> JsonObject:
         target = as_object(as_object(as_object(cpu).get("resource")).get("target"))
         made["targetCPUUtilizationPercentage"] = target.get("averageUtilization")
     current = as_list(status.get("currentMetrics"))
-    shown: JsonObject = {
-        name: value for name, value in status.items() if name not in ("currentMetrics", "conditions")
-    }
+    shown: JsonObject = {name: value for name, value in status.items() if name not in ("currentMetrics", "conditions")}
     for metric in current:
         resource = as_object(as_object(metric).get("resource"))
         use = as_object(resource.get("current")).get("averageUtilization")
@@ -141,9 +135,7 @@ def autoscaler_to_v2(whole: JsonObject) -> JsonObject:
     behavior = _carried(whole, "behavior")
     if behavior:
         made["behavior"] = behavior
-    shown: JsonObject = {
-        name: value for name, value in status.items() if name != "currentCPUUtilizationPercentage"
-    }
+    shown: JsonObject = {name: value for name, value in status.items() if name != "currentCPUUtilizationPercentage"}
     current, conditions = _carried(whole, "current-metrics"), _carried(whole, "conditions")
     use = status.get("currentCPUUtilizationPercentage")
     if not current and use is not None:

@@ -102,9 +102,7 @@ class DirectClient:
             raise Unreachable(f"{call.method} {call.path}: this client is closed")
         return await self._server.reply(call, self._user)
 
-    def _call(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Json, content_type: str
-    ) -> Call:
+    def _call(self, method: str, path: str, query: Mapping[str, str] | None, body: Json, content_type: str) -> Call:
         headers = {"accept": "application/json", "user-agent": self._agent}
         if body is not None:
             headers["content-type"] = content_type

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from windtunnel_emulators.kubernetes.api.encoding import finished
 from windtunnel_emulators.kubernetes.api.failures import not_acceptable, unknown_path
 from windtunnel_emulators.kubernetes.api.negotiation import JSON_TYPE, READ, YAML_TYPE, Form, media_type
-from windtunnel_emulators.kubernetes.api.encoding import finished
 from windtunnel_emulators.kubernetes.api.replies import BytesReply
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ class Discovery:
                 if described is not None:
                     versions.append(described)
                     continue
-                resources: list[Json] = [
-                    _aggregated_resource(served) for served in registry.served(group, version)
-                ]
+                resources: list[Json] = [_aggregated_resource(served) for served in registry.served(group, version)]
                 versions.append({"version": version, "resources": resources, "freshness": "Current"})
             items.append({"metadata": {"name": group} if group else {}, "versions": versions})
         return {"kind": _AGGREGATED, "apiVersion": f"{_GROUP}/v2", "metadata": {}, "items": items}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.kubernetes.objects.causes import ObjectProblem
 
 _UNKNOWN_METHOD = "the server does not allow this method on the requested resource"
 _CHANGED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -187,3 +188,14 @@ def unavailable(message: str) -> Failure:
 def unknown_resource() -> Failure:
     """No such resource, in a version that is served."""
     return failure(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def translated(problem: ObjectProblem, group: str, kind: str, name: str) -> Failure:
+    """What ``objects`` says of an object, as an answer."""
+    from windtunnel_emulators.kubernetes.objects import causes
+
+    if isinstance(problem, causes.InvalidObject):
+        return invalid(group, kind, name, [cause.json() for cause in problem.causes])
+    if isinstance(problem, causes.BadObject):
+        return failure(problem.code, problem.reason, problem.message)
+    return bad_request(str(problem))

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.jsontypes import as_object
 from windtunnel_emulators.kubernetes.access.interface import Attributes
 from windtunnel_emulators.kubernetes.api import bodies, reading, rules
 from windtunnel_emulators.kubernetes.api import metadata as meta
+from windtunnel_emulators.kubernetes.api.definitions import RESOURCE as DEFINITIONS
+from windtunnel_emulators.kubernetes.api.definitions import Definitions
 from windtunnel_emulators.kubernetes.api.deleting import Deleting, Deletion, success
 from windtunnel_emulators.kubernetes.api.failures import (
     Failure,
-    bad_request,
+    failure,
     forbidden,
     method_not_allowed,
-    not_found,
+    translated,
     unknown_resource,
 )
-from windtunnel_emulators.kubernetes.api.negotiation import negotiate
-from windtunnel_emulators.kubernetes.api.options import delete_options, write_options
+from windtunnel_emulators.kubernetes.api.negotiation import media_type, negotiate
+from windtunnel_emulators.kubernetes.api.options import DeleteOptions, delete_options, write_options
 from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply, WatchReply
+from windtunnel_emulators.kubernetes.api.requests import Target
+from windtunnel_emulators.kubernetes.api.scale import scale_of, scaled
 from windtunnel_emulators.kubernetes.api.writing import Write, Writing
+from windtunnel_emulators.kubernetes.client.interface import APPLY_PATCH
+from windtunnel_emulators.kubernetes.objects.causes import ObjectProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
@@ -31,10 +36,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.api.negotiation import Form
     from windtunnel_emulators.kubernetes.api.registry import Registry
     from windtunnel_emulators.kubernetes.api.replies import Headers, Reply
-    from windtunnel_emulators.kubernetes.api.requests import Call, Target
+    from windtunnel_emulators.kubernetes.api.requests import Call
     from windtunnel_emulators.kubernetes.api.served import Served
     from windtunnel_emulators.kubernetes.api.storage import Storage, Stored
-    from windtunnel_emulators.kubernetes.api.writing import Written
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -61,6 +65,32 @@ class Handler:
         self._clock = clock
         self._writing = Writing(storage, access, clock)
         self._deleting = Deleting(storage, access, clock)
+        self._definitions = Definitions(storage, registry, clock, self.delete_all)
+        self._writing.hooks[DEFINITIONS] = self._definitions.completed
+
+    def start(self) -> None:
+        """Serve what is defined."""
+        self._definitions.start()
+
+    async def stop(self) -> None:
+        await self._definitions.stop()
+
+    async def delete_all(self, served: Served) -> None:
+        """Delete every object of a kind, as the server itself."""
+        for stored in self._storage.table(served.storage).list(None):
+            target = Target(
+                group=served.kind.group,
+                version=served.kind.version,
+                plural=served.kind.plural,
+                namespace=stored.key[0],
+                name=stored.key[1],
+            )
+            deletion = Deletion(target=target, served=served, user=self._access.server(), options=DeleteOptions())
+            try:
+                await self._deleting.delete(deletion)
+            except Failure as problem:
+                if problem.code != 404:
+                    raise
 
     async def authorize(self, user: User, verb: str, target: Target) -> None:
         """Raises ``Failure`` 403."""
@@ -79,6 +109,14 @@ class Handler:
 
     async def handle(self, call: Call, target: Target, user: User) -> Reply:
         """Carry out a request. Raises ``Failure``."""
+        try:
+            return await self._handle(call, target, user)
+        except ObjectProblem as problem:
+            served = self._registry.find(target.group, target.version, target.plural)
+            kind = target.plural if served is None else served.kind.name
+            raise translated(problem, target.group, kind, target.name) from problem
+
+    async def _handle(self, call: Call, target: Target, user: User) -> Reply:
         verb = verb_of(call, target)
         await self.authorize(user, verb, target)
         served = self._registry.find(target.group, target.version, target.plural)
@@ -89,7 +127,11 @@ class Handler:
             return await self._subresource(call, target, served, user, verb)
         if verb not in served.info.verbs:
             raise method_not_allowed()
-        if served.kind.namespaced and not target.namespace and (target.name or verb not in ("list", "watch", "deletecollection")):
+        if (
+            served.kind.namespaced
+            and not target.namespace
+            and (target.name or verb not in ("list", "watch", "deletecollection"))
+        ):
             raise method_not_allowed() if not target.name else unknown_resource()
         if verb == "list":
             return self._list(call, target, served)
@@ -120,6 +162,10 @@ class Handler:
 
     async def _create(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call)
+        if served.custom and self._definitions.terminating(served):
+            kind = served.kind
+            why = "create not allowed while custom resource definition is terminating"
+            raise failure(405, "MethodNotAllowed", why, {"group": kind.group, "kind": kind.plural})
         options = write_options(call, "CreateOptions")
         decoded = bodies.read_object(served, call, options.field_validation)
         write = Write(target=target, served=served, user=user, options=options, operation="Update")
@@ -183,13 +229,9 @@ class Handler:
     async def _delete_collection(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call, listed=True)
         options = delete_options(call)
-        chosen = reading.selection(served, target, call)
         listed = reading.list_objects(self._storage, served, target, call, form)
         found: list[Stored] = list(listed.items)
-        del chosen
         for stored in found:
-            from dataclasses import replace
-
             one = replace(target, namespace=stored.key[0] or target.namespace, name=stored.key[1])
             try:
                 await self._deleting.delete(Deletion(target=one, served=served, user=user, options=options))
@@ -211,7 +253,26 @@ class Handler:
                 stored = reading.get(self._storage, served, target, call)
                 return self._object(served, stored.object, _form(call))
             return await (self._update if verb == "update" else self._patch)(call, target, served, user)
+        if target.subresource == "scale":
+            return await self._scale(call, target, served, user, verb)
         raise unknown_resource()
+
+    async def _scale(self, call: Call, target: Target, served: Served, user: User, verb: str) -> Reply:
+        form = _form(call, shapes=False)
+        if verb == "get":
+            stored = reading.get(self._storage, served, target, call)
+            return ObjectReply(object=scale_of(served, served.present(stored.object)), form=form)
+        applied = media_type(call.headers.get("content-type", ""))[0] == APPLY_PATCH
+        options = write_options(call, "UpdateOptions" if verb == "update" else "PatchOptions", applied=applied)
+        write = Write(target=target, served=served, user=user, options=options, operation="Update", version_free=True)
+        sent = bodies.read_generic(call, "Scale") if verb == "update" else None
+
+        def next_state(old: JsonObject) -> JsonObject:
+            scale = sent if sent is not None else rules.patched_scale(scale_of(served, old), call)
+            return scaled(served, old, scale, target.name)
+
+        written = await self._writing.change(write, next_state, retried=True)
+        return ObjectReply(object=scale_of(served, served.present(written.object)), form=form)
 
 
 def _form(call: Call, *, listed: bool = False, shapes: bool = True) -> Form:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from windtunnel_emulators import __version__
 from windtunnel_emulators.kubernetes.api import conversions
 from windtunnel_emulators.kubernetes.api.failures import qualified
 from windtunnel_emulators.kubernetes.api.served import Served
@@ -84,10 +87,24 @@ class Registry:
         found = {version for name, version in (*self._served, *self._elsewhere) if name == group}
         return sorted(found, key=version_order)
 
+    def fingerprint(self, group: str, version: str) -> str:
+        """Something that changes with what is served of a group's version."""
+        definitions = [served.info.definition for served in self.served(group, version) if served.custom]
+        return f"{__version__} {msgspec.json.encode(definitions).decode()}"
+
     def served(self, group: str, version: str) -> list[Served]:
         """The resources of a group's version, by name."""
         found = self._served.get((group, version), {})
         return [found[plural] for plural in sorted(found)]
+
+    def storing(self, group: str, plural: str) -> Served | None:
+        """A defined kind in the version in which it is stored, or in any if that one is not served."""
+        found = [served for served in self._of(group, plural) if served.custom]
+        exact = [served for served in found if served.kind.api_version == served.storage_version]
+        return next(iter(exact or found), None)
+
+    def _of(self, group: str, plural: str) -> list[Served]:
+        return [kinds[plural] for (name, _), kinds in self._served.items() if name == group and plural in kinds]
 
     def stored(self) -> list[Served]:
         """One served resource of every storage that objects can be in, of the preferred version."""

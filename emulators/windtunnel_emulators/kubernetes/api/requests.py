@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from windtunnel_emulators.kubernetes.api.failures import bad_request, too_large
 from windtunnel_emulators.asgi import chunks
+from windtunnel_emulators.kubernetes.api.failures import bad_request, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from windtunnel_emulators.jsontypes import as_list, as_object, as_str
-from windtunnel_emulators.kubernetes.api import metadata as meta
+from windtunnel_emulators.jsontypes import as_list, as_object
 from windtunnel_emulators.kubernetes.access.interface import Admission
+from windtunnel_emulators.kubernetes.api import metadata as meta
+from windtunnel_emulators.kubernetes.api.negotiation import media_type
 from windtunnel_emulators.kubernetes.objects import apply, decode, defaults, validate
 from windtunnel_emulators.kubernetes.objects import patch as patches
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.api.deleting import Deletion
     from windtunnel_emulators.kubernetes.api.options import DeleteOptions, WriteOptions
+    from windtunnel_emulators.kubernetes.api.requests import Call
     from windtunnel_emulators.kubernetes.api.served import Served
     from windtunnel_emulators.kubernetes.api.storage import Stored
 
@@ -128,9 +128,7 @@ def unchanged(old: JsonObject, new: JsonObject) -> bool:
 
 
 def _untimed(entries: Json) -> list[JsonObject]:
-    return [
-        {name: value for name, value in as_object(entry).items() if name != "time"} for entry in as_list(entries)
-    ]
+    return [{name: value for name, value in as_object(entry).items() if name != "time"} for entry in as_list(entries)]
 
 
 def first_generation(served: Served) -> int | None:
@@ -191,25 +189,20 @@ def defaulted(served: Served, whole: JsonObject) -> JsonObject:
 
 def check_create(served: Served, whole: JsonObject) -> list[JsonObject]:
     """What is wrong with a new object."""
-    return [_cause(cause) for cause in validate.validate_create(served.info, whole)]
+    return [cause.json() for cause in validate.validate_create(served.info, whole)]
 
 
 def check_update(served: Served, old: JsonObject, new: JsonObject, subresource: str) -> list[JsonObject]:
     """What is wrong with the next state of an object."""
-    return [_cause(cause) for cause in validate.validate_update(served.info, old, new, subresource)]
-
-
-def _cause(cause: validate.Cause) -> JsonObject:
-    return {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    return [cause.json() for cause in validate.validate_update(served.info, old, new, subresource)]
 
 
 def patched(
     served: Served, old: JsonObject, body: bytes, kind: str, field_validation: str
 ) -> tuple[JsonObject, Sequence[str]]:
     """What a patch makes of an object, and warnings. Raises ``Failure``."""
-    made = patches.patch(served.info, old, body, kind)
-    read = decoded(served, msgspec.json.encode(made), "application/json", field_validation)
-    return read.object, read.warnings
+    made = patches.patched(served.info, old, body, kind, field_validation)
+    return made.object, made.warnings
 
 
 def applied(
@@ -248,3 +241,9 @@ def admission(request: Deletion, current: Stored) -> Admission:
         user=request.user,
         dry_run=request.options.dry_run,
     )
+
+
+def patched_scale(scale: JsonObject, call: Call) -> JsonObject:
+    """What the patch of a request makes of a ``Scale``. Raises ``Failure``."""
+    kind, _ = media_type(call.headers.get("content-type", ""))
+    return patches.patch_plain(scale, call.body, kind)

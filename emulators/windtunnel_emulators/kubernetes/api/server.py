@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.asgi import ClientGone
 from windtunnel_emulators.kubernetes.access.interface import Attributes
 from windtunnel_emulators.kubernetes.api import health
+from windtunnel_emulators.kubernetes.api.aggregation import Aggregation
 from windtunnel_emulators.kubernetes.api.answering import answer, refuse
+from windtunnel_emulators.kubernetes.api.bootstrap import Bootstrap
 from windtunnel_emulators.kubernetes.api.direct import DirectClient
 from windtunnel_emulators.kubernetes.api.discovery import Discovery
 from windtunnel_emulators.kubernetes.api.failures import Failure, forbidden_path, internal, unknown_path
 from windtunnel_emulators.kubernetes.api.handler import Handler, verb_of
+from windtunnel_emulators.kubernetes.api.openapi import OpenApi
 from windtunnel_emulators.kubernetes.api.registry import Registry
 from windtunnel_emulators.kubernetes.api.replies import BytesReply, PassedOn, WatchReply
 from windtunnel_emulators.kubernetes.api.requests import parse_target, read_body, read_head
@@ -41,7 +44,15 @@ class ApiServer:
     """One cluster's API. ``start`` before the first request; ``stop`` ends every watch."""
 
     def __init__(
-        self, *, store: Store, cluster: str, clock: Clock, access: Access, version: str = "1.34.4", address: str = ""
+        self,
+        *,
+        store: Store,
+        cluster: str,
+        clock: Clock,
+        access: Access,
+        version: str = "1.34.4",
+        address: str = "127.0.0.1:443",
+        service_cidr: str = "10.0.0.0/16",
     ) -> None:
         from windtunnel_emulators.kubernetes.objects.catalogue import Catalogue
 
@@ -54,6 +65,9 @@ class ApiServer:
         self._access = access
         self._handler = Handler(self.registry, self.storage, access, clock)
         self._discovery = Discovery(self.registry, lambda: self.address)
+        self._openapi = OpenApi(self.registry)
+        self._aggregation = Aggregation(self.registry)
+        self._service_cidr = service_cidr
         self._watches: set[Watch] = set()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,6 +84,10 @@ class ApiServer:
 
     async def start(self) -> None:
         """Make what every cluster has; after it the server is ready."""
+        self._handler.start()
+        port = int(self.address.rpartition(":")[2] or 443)
+        bootstrap = Bootstrap(self.storage, self.registry, service_cidr=self._service_cidr, port=port)
+        await bootstrap.run(self._clock.now())
         self._tasks.append(asyncio.create_task(self._bookmarks(), name="bookmarks"))
         self._ready = True
 
@@ -82,19 +100,36 @@ class ApiServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self._handler.stop()
         await self.storage.settled()
+
+    async def aggregate(self, group: str, version: str, app: ASGI) -> None:
+        """Pass requests about a group's version on to ``app``, as one for which there is an APIService."""
+        await self._aggregation.register(group, version, app)
+
+    def withdraw(self, group: str, version: str) -> None:
+        """Nobody serves a group's version any more."""
+        self._aggregation.forget(group, version)
 
     async def reply(self, call: Call, user: User) -> Reply:
         """Carry out a request of a user who is known. Raises ``Failure``."""
         target = parse_target(call.path)
         if target is not None:
+            if self._aggregation.serves(target.group, target.version):
+                await self._handler.authorize(user, verb_of(call, target), target)
+                return PassedOn(app=self._aggregation.app(target.group, target.version, user))
             return await self._handler.handle(call, target, user)
         self._authorize_path(call, user)
         if call.method not in ("GET", "HEAD"):
             raise unknown_path()
         if self._discovery.owns(call.path):
+            parts = call.path.strip("/").split("/")
+            if len(parts) == 3 and self._aggregation.serves(parts[1], parts[2]):
+                return PassedOn(app=self._aggregation.app(parts[1], parts[2], user))
             await self.storage.settled()
             return self._discovery.answer(call)
+        if self._openapi.owns(call.path):
+            return self._openapi.answer(call)
         found = self._plain(call)
         if found is None:
             raise unknown_path()
@@ -178,4 +213,3 @@ class ApiServer:
             await self._clock.sleep(_BOOKMARK_S)
             for watch in self._watches:
                 watch.bookmark()
-

@@ -43,6 +43,7 @@ _MIGRATIONS = (
 _BLOCK = 1000
 _HISTORY = 1024
 _REMEMBERED_LISTS = 4
+_encode = msgspec.json.Encoder().encode
 
 
 class Taken(Exception):
@@ -71,6 +72,11 @@ class Stored:
     """In its storage version, with ``apiVersion``, ``kind`` and ``metadata.resourceVersion``."""
     raw: bytes = field(repr=False)
     """The same as JSON, without ``apiVersion`` and ``kind``: an object of at least one field."""
+
+
+def raw_of(whole: JsonObject) -> bytes:
+    """An object as JSON, without ``apiVersion`` and ``kind``."""
+    return _encode({name: value for name, value in whole.items() if name not in ("apiVersion", "kind")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +163,13 @@ class Table:
         self.history.append(event)
         for listener in tuple(self.listeners):
             listener(event)
+
+    def reshape(self, shape: Callable[[JsonObject], JsonObject]) -> None:
+        """See the objects in another shape. Nobody wrote them: versions stay, and watches see nothing."""
+        for key, stored in self.objects.items():
+            whole = shape(stored.object)
+            if whole != stored.object:
+                self.objects[key] = Stored(key=key, version=stored.version, object=whole, raw=raw_of(whole))
 
     def forget(self, version: int) -> None:
         """Drop the history up to now, as a compaction does."""
@@ -270,8 +283,7 @@ class Storage:
         version = self._next
         metadata = {**as_object(body.get("metadata")), "resourceVersion": str(version)}
         whole: JsonObject = {**body, "metadata": metadata}
-        rest = {name: value for name, value in whole.items() if name not in ("apiVersion", "kind")}
-        return Stored(key=key, version=version, object=whole, raw=msgspec.json.encode(rest))
+        return Stored(key=key, version=version, object=whole, raw=raw_of(whole))
 
     async def _commit(self, resource: str, event: Event) -> None:
         self._pending.append((resource, event))

@@ -10,9 +10,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from windtunnel_emulators.jsontypes import as_object
+from windtunnel_emulators.kubernetes.api.storage import raw_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,5 +141,4 @@ def _seen(event: Event, type_: str) -> Stored:
     old = event.old
     metadata: JsonObject = {**as_object(old.object.get("metadata")), "resourceVersion": str(event.version)}
     whole: JsonObject = {**old.object, "metadata": metadata}
-    rest = {name: value for name, value in whole.items() if name not in ("apiVersion", "kind")}
-    return replace(old, version=event.version, object=whole, raw=msgspec.json.encode(rest))
+    return replace(old, version=event.version, object=whole, raw=raw_of(whole))

@@ -22,7 +22,7 @@ from windtunnel_emulators.kubernetes.api.reading import key_of
 from windtunnel_emulators.kubernetes.api.storage import Changed, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
@@ -46,6 +46,8 @@ class Write:
     options: WriteOptions
     operation: str
     """For ``managedFields``: ``Update`` or ``Apply``."""
+    version_free: bool = False
+    """The body is no object of the kind: it need not name the version it was made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,12 @@ class Writing:
         self._storage = storage
         self._access = access
         self._clock = clock
+        self.hooks: dict[str, Callable[[JsonObject, JsonObject | None], JsonObject]] = {}
+        """By storage: what the server adds to the next state of an object, given the present one."""
+
+    def _completed(self, write: Write, new: JsonObject, old: JsonObject | None) -> JsonObject:
+        hook = self.hooks.get(write.served.storage)
+        return new if hook is None or write.target.subresource else hook(new, old)
 
     async def create(self, write: Write, body: JsonObject, *, tracked: bool = False) -> Written:
         """Store a new object; ``body`` is decoded, of the served version. Raises ``Failure``."""
@@ -100,6 +108,7 @@ class Writing:
         table = self._storage.table(served.storage)
         if not tracked:
             whole = rules.tracked(served, whole, None, options.manager, "Update", "", now)
+        whole = self._completed(write, whole, None)
         if name and key in table.objects:
             # Admission counts and allocates, which is not for objects that cannot be.
             causes = rules.check_create(served, whole)
@@ -150,9 +159,7 @@ class Writing:
                     raise conflict(kind.group, kind.plural, target.name) from None
         raise conflict(kind.group, kind.plural, target.name)
 
-    async def _change(
-        self, write: Write, current: Stored, transform: Callable[[JsonObject], JsonObject]
-    ) -> Written:
+    async def _change(self, write: Write, current: Stored, transform: Callable[[JsonObject], JsonObject]) -> Written:
         served, target, options, now = write.served, write.target, write.options, self._clock.now()
         kind = served.kind
         old = served.present(current.object)
@@ -165,6 +172,7 @@ class Writing:
         whole = rules.with_generation(served, whole, old, target.subresource)
         if write.operation != "Apply":
             whole = rules.tracked(served, whole, old, options.manager, "Update", target.subresource, now)
+        whole = self._completed(write, whole, old)
         whole = await self._access.admit(self._admission(write, "UPDATE", whole, old))
         causes = rules.check_update(served, old, whole, target.subresource)
         if causes:
@@ -226,7 +234,7 @@ class Writing:
         version = meta.text(new, "resourceVersion")
         if version and version != "0" and version != str(current.version):
             raise conflict(kind.group, kind.plural, name)
-        if not version and write.operation == "Update" and rules.needs_version(served):
+        if not version and write.operation == "Update" and not write.version_free and rules.needs_version(served):
             cause: JsonObject = {
                 "reason": "FieldValueInvalid",
                 "message": "Invalid value: 0: must be specified for an update",
