@@ -28,6 +28,12 @@ class RequestRecord:
     """Bytes of the answer's body."""
     request_id: str = ""
     client_request_id: str = ""
+    service: str = ""
+    version: str = ""
+    replica: str = ""
+    """The pod that worked on it; the router's, as the two before."""
+    handed_to: str = ""
+    """The other router that has the whole record."""
     reason: str = ""
     """Why the front end answered itself: ``no key``, ``wrong key``, ``upstream closed`` and the like."""
 
@@ -43,6 +49,10 @@ class RequestRecord:
         pairs = (
             ("request-id", self.request_id),
             ("client-request-id", self.client_request_id),
+            ("service", self.service),
+            ("version", self.version),
+            ("replica", self.replica),
+            ("handed-to", self.handed_to),
             ("reason", self.reason),
         )
         parts += [f"{name}={_plain(value)}" for name, value in pairs if value]

@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -25,7 +26,8 @@ from windtunnel_scoring.errors import StartError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from windtunnel_scoring.asgi import App
@@ -50,6 +52,10 @@ class Listening:
     ready_file: Path | None = None
     pid: int | None = None
     """Announced instead of this process: a worker's supervisor."""
+    around: Callable[[], AbstractAsyncContextManager[object]] | None = None
+    """Entered on the event loop before the server listens, left when it has ended."""
+    announced: Mapping[str, int] | None = None
+    """More for the ready file."""
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -105,6 +111,18 @@ def serve(app: App, listening: Listening, main: MainThread) -> int:
     return 0
 
 
+@asynccontextmanager
+async def beside(app: App, bound: socket.socket) -> AsyncGenerator[None]:
+    """Serve another app at another socket, on the loop of the caller and for as long as the block lasts."""
+    server = _Server(app, Listening(sockets=[bound], grace_s=1.0))
+    serving = asyncio.create_task(server.serve(sockets=[bound]), name="inner server")
+    try:
+        yield
+    finally:
+        server.stop()
+        await serving
+
+
 class _Connection(Protocol):
     transport: asyncio.Transport | None
 
@@ -132,12 +150,16 @@ class _Server(uvicorn.Server):
         config.ssl = listening.tls
         self._listening = listening
         self._stop = asyncio.Event()
+        self._around = AsyncExitStack()
         self.dropped = False
         self.wake: socket.socket | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.wake is not None:
             asyncio.get_running_loop().add_reader(self.wake, self._signalled)
+        if self._listening.around is not None and not await self._enter(self._listening.around()):
+            self.should_exit = True
+            return
         await super().startup(sockets)
         address, port = self._listening.sockets[0].getsockname()[:2]
         pid = self._listening.pid or os.getpid()
@@ -145,7 +167,8 @@ class _Server(uvicorn.Server):
         host = f"[{address}]" if ":" in address else address
         logger.info("Listening at: %s://%s:%d (%d)", scheme, host, port, pid)
         if self._listening.ready_file is not None:
-            _announce(self._listening.ready_file, {"pid": pid, "address": address, "port": port})
+            more = self._listening.announced or {}
+            _announce(self._listening.ready_file, {"pid": pid, "address": address, "port": port, **more})
 
     async def main_loop(self) -> None:
         while True:
@@ -180,6 +203,25 @@ class _Server(uvicorn.Server):
             if now > patience and (now > ends or not _unsent(connections)):
                 break
             await asyncio.sleep(0.005)
+
+        await self._around.aclose()
+
+    def stop(self) -> None:
+        """End as after SIGTERM; from the loop's own thread."""
+        self._stop.set()
+
+    async def _enter(self, around: AbstractAsyncContextManager[object]) -> bool:
+        """False when the server is told to stop first."""
+        entering = asyncio.create_task(self._around.enter_async_context(around))
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((entering, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not entering.done():
+            entering.cancel()
+            await asyncio.wait((entering,))
+            return False
+        entering.result()
+        return True
 
     def _signalled(self) -> None:
         if self.wake is None:
