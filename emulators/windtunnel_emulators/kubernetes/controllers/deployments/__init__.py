@@ -1,0 +1,1 @@
+"""Deployments: replica sets that replace one another."""

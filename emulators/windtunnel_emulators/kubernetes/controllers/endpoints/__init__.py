@@ -1,0 +1,1 @@
+"""Which pods answer for which service: EndpointSlices, and the Endpoints that older clients read."""
