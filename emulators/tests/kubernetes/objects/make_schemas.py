@@ -40,11 +40,15 @@ class Server:
             both.flush()
             self._context.load_cert_chain(both.name)
 
-    def get(self, path: str, accept: str = "application/json") -> dict[str, object]:
-        request = urllib.request.Request(self._server + path, headers={"Accept": accept})
+    def get(self, path: str, accept: str = "application/json") -> dict:
+        return self.send("GET", path, accept=accept)
+
+    def send(self, method: str, path: str, body: object = None, *, accept: str = "application/json") -> dict:
+        headers = {"Accept": accept, "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._server + path, data=data, headers=headers, method=method)
         with urllib.request.urlopen(request, context=self._context, timeout=60) as answer:
-            found: dict[str, object] = json.load(answer)
-            return found
+            return json.load(answer)
 
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

@@ -30,17 +30,23 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
-def decode(info: KindInfo, raw: bytes, content_type: str = "application/json", field_validation: str = "") -> Decoded:
+def decode(info: KindInfo, raw: bytes, content_type: str = "application/json", field_validation: str = "", *, bare: bool = False) -> Decoded:
     """The object of a body. ``field_validation`` is ``Strict``, ``Warn`` (default) or ``Ignore``.
 
-    Raises ``BadObject`` with the message of the ``Status``.
+    ``bare``: only what the body says, for server-side apply; else empty structures are as the server writes them. Raises ``BadObject`` with the message of the ``Status``.
     """
     value, repeated = parse(raw, content_type, info.kind.name)
-    return decoded(info, value, field_validation, repeated=repeated)
+    return decoded(info, value, field_validation, repeated=repeated, bare=bare)
 
 
 def decoded(
-    info: KindInfo, value: Json, field_validation: str = "", *, repeated: tuple[str, ...] = (), patched: bool = False
+    info: KindInfo,
+    value: Json,
+    field_validation: str = "",
+    *,
+    repeated: tuple[str, ...] = (),
+    patched: bool = False,
+    bare: bool = False,
 ) -> Decoded:
     """The same for a body that is parsed. ``patched``: it is what a patch made. Raises ``BadObject``."""
     whole = _with_head(info, value)
@@ -51,7 +57,7 @@ def decoded(
 
             made, notes = fit_custom(info, whole)
         else:
-            fitter = Fitter()
+            fitter = Fitter(bare=bare)
             made, notes = fitter.fit(info.schema, whole), fitter.notes
         warnings = (*repeated, *notes)
         if field_validation == "Strict" and warnings:

@@ -52,8 +52,10 @@ class _Place:
 class Fitter:
     """Fits values, and notes what it left out in ``notes`` in the words of strict decoding."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bare: bool = False) -> None:
         self.notes: list[str] = []
+        self._bare = bare
+        """Nothing is added or left out for being empty: what a server-side apply is about."""
 
     def fit(self, name: str, value: JsonObject) -> JsonObject:
         """An object of the definition ``name``."""
@@ -79,16 +81,20 @@ class Fitter:
                 found[key] = None
                 continue
             found[key] = self._value(field, inner, _Place(struct, f"{dotted}.{key}" if dotted else key, path))
+        if self._bare:
+            return found
+        return self._filled(properties, found)
+
+    def _filled(self, properties: dict[str, Schema], found: JsonObject) -> JsonObject:
+        """The fields in the server's order, as it would write them."""
         made: JsonObject = {}
         for key, field in properties.items():
             inner = found.get(key)
             if inner is None:
                 if field.default == {} and not field.pointer:
                     inner = self._struct(definition(field.ref), "", {}, "", "") if field.ref else {}
-                elif field.kept and not field.pointer:
-                    inner = _zero(field)
-                    if inner is None:
-                        continue
+                elif field.kept:
+                    inner = None if field.pointer else _zero(field)
                 else:
                     continue
             elif not field.kept and not field.pointer and _is_empty(inner) and field.default != {}:
