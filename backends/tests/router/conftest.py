@@ -95,6 +95,12 @@ async def send(
     return Reply(status=int(first.split(" ")[1]), headers=answered, body=content)
 
 
+@pytest.fixture(name="send")
+def send_fixture() -> Callable[..., Awaitable[Reply]]:
+    """One request on a connection of its own."""
+    return send
+
+
 class FakeApi:
     """List, watch and scale, as a Kubernetes API does them; ``objects`` are by kind and ``namespace/name``."""
 

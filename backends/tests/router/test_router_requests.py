@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from windtunnel_scoring.router import tokens
+from windtunnel_scoring.router import objects, tokens
 from windtunnel_scoring.router.definition import VersionDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.router.conftest import FakeReplica, Town
+    from tests.router.conftest import FakeReplica, Reply, Town
 
+    Send = Callable[..., Awaitable[Reply]]
     Eventually = Callable[[Callable[[], bool], str], Awaitable[None]]
 
 
@@ -42,21 +43,21 @@ async def test_a_request_reaches_the_replica_and_comes_back(town: Town, replica:
 
 
 @pytest.mark.parametrize(
-    ("headers", "sentence"),
+    ("authorization", "sentence"),
     [
-        ({"authorization": ""}, "No authorization header is present: send 'Authorization: Bearer <key or token>'"),
+        ("", "No authorization header is present: send 'Authorization: Bearer <key or token>'"),
         (
-            {"authorization": "Basic first"},
+            "Basic first",
             "No authorization header is present: send 'Authorization: Bearer <key or token>'",
         ),
-        ({"authorization": "Bearer wrong"}, "The key or token in the authorization header is not valid"),
+        ("Bearer wrong", "The key or token in the authorization header is not valid"),
     ],
 )
 async def test_without_a_valid_key_nothing_reaches_a_replica(
-    town: Town, replica: FakeReplica, headers: dict[str, str], sentence: str
+    town: Town, replica: FakeReplica, authorization: str, sentence: str
 ) -> None:
     for path in ("score", "swagger.json", "anything"):
-        reply = await town.score(path=path, **headers)
+        reply = await town.score(path=path, authorization=authorization)
         assert (reply.status, reply.text) == (401, sentence)
         assert reply.headers["www-authenticate"] == "Bearer"
     assert replica.requests == []
@@ -66,8 +67,6 @@ async def test_without_a_valid_key_nothing_reaches_a_replica(
 async def test_a_changed_key_holds_as_soon_as_it_is_seen(
     town: Town, replica: FakeReplica, eventually: Eventually
 ) -> None:
-    from windtunnel_scoring.router import objects
-
     await town.api.put("secrets", objects.secret("svc", objects.Secrets(primary_key="new")))
     statuses: list[int] = []
     while not statuses or statuses[-1] != 401:
@@ -104,18 +103,14 @@ async def test_an_open_service_passes_the_header_on(town: Town) -> None:
     assert replica.requests[0][1]["authorization"] == "Bearer mine"
 
 
-async def test_unknown_services_and_paths(town: Town, replica: FakeReplica) -> None:
-    from tests.router.conftest import send
-
+async def test_unknown_services_and_paths(town: Town, replica: FakeReplica, send: Send) -> None:
     assert (await town.score(name="nothing", authorization="")).status == 404
     for path in ("/score", "/api/v1/service/", "/api/v2/service/svc/score", "/api/v1/services"):
         assert (await send(town.port, "GET", path)).status == 404
     assert replica.requests == []
 
 
-async def test_health_asks_no_replica_and_needs_no_key(town: Town, replica: FakeReplica) -> None:
-    from tests.router.conftest import send
-
+async def test_health_asks_no_replica_and_needs_no_key(town: Town, replica: FakeReplica, send: Send) -> None:
     assert (await send(town.port, "GET", "/")).body == b"Healthy"
     for path in ("/api/v1/service/svc", "/api/v1/service/svc/"):
         assert (await send(town.port, "GET", path)).body == b"Healthy"
@@ -139,8 +134,9 @@ async def test_cors_answers_a_preflight_without_the_key(
 ) -> None:
     await town.service(cors_origins="https://a.example")
     await eventually(lambda: town.routers[0].directory.services["svc"].cors is not None, "CORS")
-    asked = {"origin": "https://a.example", "access_control_request_method": "POST", "authorization": ""}
-    reply = await town.score(b"", method="OPTIONS", **asked)
+    reply = await town.score(
+        b"", method="OPTIONS", authorization="", origin="https://a.example", access_control_request_method="POST"
+    )
     assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, "https://a.example")
     refused = await town.score(authorization="", origin="https://a.example")
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, "https://a.example")

@@ -104,17 +104,15 @@ class Api:
         self, method: str, path: str, query: Mapping[str, str] | None, body: Json = None, media_type: str = ""
     ) -> JsonObject:
         data = b"" if body is None else json.dumps(body).encode()
-        connection: Connection | None = None
+        connection = await self._connect()
         try:
             async with asyncio.timeout(LIMIT_S):
-                connection = await self._connect()
                 await self._send(connection, method, path, query or {}, data, media_type)
                 content = await _read(connection)
         except (ClosedEarly, TimeoutError, OSError) as error:
             raise ApiUnreachable(f"{method} {path}: {error or 'no answer in time'}") from error
         finally:
-            if connection is not None:
-                connection.close()
+            connection.close()
         if connection.status >= 300:
             raise _error(connection.status, content)
         return _object(content)

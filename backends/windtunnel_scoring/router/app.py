@@ -2,8 +2,8 @@
 
 ``/`` is the router's own health; ``/api/v1/service/<name>/`` says whether the service has a ready replica, without a
 key and without asking one; everything below it goes to a replica: ``score``, ``swagger.json``, and what else its
-container serves. Only GET and POST pass. A request goes to a second replica only if the first one refused the connection, so that
-nothing is ever scored twice.
+container serves. Only GET and POST pass. A request goes to a second replica only if the first one refused the
+connection, so that nothing is ever scored twice.
 """
 
 from __future__ import annotations

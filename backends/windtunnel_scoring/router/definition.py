@@ -6,7 +6,7 @@ Names of JSON members, defaults and limits are Azure ML's (``AksWebservice``, ``
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from windtunnel_scoring.errors import ScoringError
 
@@ -75,7 +75,7 @@ class VersionDefinition:
         return cls(
             name=reader.text("name", needed=True),
             is_default=reader.flag("isDefault", default=False),
-            type=cast("VersionType", kind),
+            type=kind,
             traffic_percentile=reader.whole("trafficPercentile", 0, most=100),
             mirror_percentile=reader.whole("mirrorPercentile", 0, most=MOST_MIRRORED),
             scoring_timeout_ms=reader.whole("scoringTimeoutMs", 60_000, least=1),

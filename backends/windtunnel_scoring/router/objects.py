@@ -27,8 +27,8 @@ container port named ``scoring``, else 5001. A terminating pod gets nothing new 
 
 State, for the adapter: *Healthy* is a Deployment whose ``observedGeneration`` is current and whose updated, ready
 replicas are as many as ``spec.replicas``; a pod that stays Pending with ``Insufficient ...`` is *Unschedulable*; one
-that cannot start (``CrashLoopBackOff``, ``ImagePullBackOff``) makes the service *Failed*. The router's own view is at its
-inner port: ``GET /services``.
+that cannot start (``CrashLoopBackOff``, ``ImagePullBackOff``) makes the service *Failed*. The router's own view is
+at its inner port: ``GET /services``.
 """
 
 from __future__ import annotations
