@@ -7,6 +7,7 @@ Parameters, defaults, rules and messages are those of ``AksWebservice.deploy_con
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from windtunnel import names
@@ -37,6 +38,18 @@ _POSITIVE = (
     "failure_threshold",
 )
 _AUTOSCALER = _POSITIVE[:4]
+
+
+class Purpose(StrEnum):
+    """``AksCompute.ClusterPurpose``."""
+
+    FAST_PROD = "FastProd"
+    DEV_TEST = "DevTest"
+
+    @property
+    def nodes(self) -> int:
+        """How many, when nobody says."""
+        return 3 if self is Purpose.FAST_PROD else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

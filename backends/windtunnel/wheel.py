@@ -11,6 +11,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def build_wheel(contents: Contents = SCORING) -> bytes:
     files = {
         f"{top}/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in [*paths, root / "__init__.py"]
-        if not _SKIPPED & set(path.parts) and path.suffix != ".pyc"
+        if not _skipped(path.relative_to(root)) and path.suffix != ".pyc"
     }
     info = f"{contents.name}-{__version__}.dist-info"
     files[f"{info}/METADATA"] = _metadata(contents).encode()
@@ -86,6 +87,17 @@ def build_wheel(contents: Contents = SCORING) -> bytes:
             item.external_attr = 0o100644 << 16
             archive.writestr(item, data)
     return out.getvalue()
+
+
+@cache
+def wheel_digest(contents: Contents = SCORING) -> str:
+    """The beginning of the wheel's SHA-256: another one for any change of what images run."""
+    return hashlib.sha256(build_wheel(contents)).hexdigest()[:12]
+
+
+def _skipped(path: Path) -> bool:
+    """Caches, of Python and of whatever else keeps one in a source folder."""
+    return any(part in _SKIPPED or part.startswith(".") for part in path.parts)
 
 
 def pins(python: str, names: tuple[str, ...] = REQUIREMENTS, extra: str = "scoring") -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from windtunnel.adapters.aci import AciAdapter
-from windtunnel.adapters.aci_work import Settings
+from windtunnel.adapters.building import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.clouds import Cloud

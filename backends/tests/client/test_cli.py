@@ -71,7 +71,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy(run: Run) -> None:
     assert (code, err) == (0, "")
     for name in ("up", "down", "status", "reset", "logs", "env", "az", "targets", "deploy", "score", "list", "show",
                  "update", "keys", "delete", "check", "bench", "sweep", "config", "demo", "promote",
-                 "fpga"):  # fmt: skip
+                 "fpga", "cluster", "scale"):  # fmt: skip
         assert f" {name} " in out
     code_text = (
         "import sys; import windtunnel.cli.app;"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from windtunnel import accelerated
-from windtunnel.adapters.aci_work import Settings
+from windtunnel.adapters.building import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.fpga import FpgaAdapter
 from windtunnel.errors import InvalidSpec, NotFound, QuotaExceeded

@@ -228,8 +228,8 @@ def test_what_is_withheld_is_refused_with_its_reason(local: Backend, model_file:
     assert refused.value.capability is Capability.AUTOSCALE
     with pytest.raises(Unsupported, match="a container group has no replicas"):
         local.scale(Target.ACI, "many", 2)
-    with pytest.raises(Unsupported, match="serves the targets aci and fpga only"):
-        local.get(Target.AKS, "many")
+    with pytest.raises(Unsupported, match="serves the targets aci, aks and fpga only"):
+        local.get(Target.IOT_EDGE, "many")
 
 
 def test_the_environment_points_other_clients_at_the_emulators(shell: Shell) -> None:

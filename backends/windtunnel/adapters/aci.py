@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.aci_desired import TAG, TAG_TARGET
 from windtunnel.adapters.aci_view import View
-from windtunnel.adapters.aci_work import AciWork, Settings, new_key, new_keys
+from windtunnel.adapters.aci_work import AciWork
+from windtunnel.adapters.building import new_key, new_keys
 from windtunnel.adapters.container_groups import ContainerGroups
 from windtunnel.errors import AlreadyExists, InvalidSpec, NotFound, ScoringFailed, WindtunnelError
 from windtunnel.interface import Capability, Deployment, Endpoint, KeyName, Keys, Progress, ServiceState
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from windtunnel.adapters.aci_desired import Desired
+    from windtunnel.adapters.building import Settings
     from windtunnel.adapters.clients import Clients
     from windtunnel.context import Context
     from windtunnel.model import Model

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from windtunnel import names
@@ -16,6 +15,7 @@ from windtunnel.adapters.aci_desired import TAG_OWNER, TAG_TARGET
 from windtunnel.adapters.errors import translated
 from windtunnel.adapters.groups import ensure_group
 from windtunnel.adapters.vm_sizes import vcpus_of
+from windtunnel.aks_options import Purpose
 from windtunnel.errors import AlreadyExists, Conflict, InvalidSpec, NotFound, ServiceError, Timeout
 from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_list, as_object, as_str
@@ -42,18 +42,6 @@ TAG_ATTACHED = "windtunnel-attached"
 _TYPE = "Microsoft.ContainerService/managedClusters"
 _LIMIT_S = 3600.0
 _CHECK_EVERY_S = 0.2
-
-
-class Purpose(StrEnum):
-    """``AksCompute.ClusterPurpose``."""
-
-    FAST_PROD = "FastProd"
-    DEV_TEST = "DevTest"
-
-    @property
-    def nodes(self) -> int:
-        """How many, when nobody says."""
-        return 3 if self is Purpose.FAST_PROD else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +95,8 @@ class Cluster:
     version: str
     pools: tuple[tuple[str, int, str], ...]
     """Name, nodes, VM size."""
+    uid: str = ""
+    """Another one after the cluster was deleted and made again."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -124,6 +114,7 @@ class Cluster:
             power=as_str(as_object(properties.get("powerState")).get("code"), "Running"),
             version=as_str(properties.get("currentKubernetesVersion")) or as_str(properties.get("kubernetesVersion")),
             pools=tuple((as_str(p.get("name")), _whole(p.get("count")), as_str(p.get("vmSize"))) for p in pools),
+            uid=as_str(properties.get("resourceUID")),
             tags={key: as_str(value) for key, value in as_object(body.get("tags")).items()},
         )
 

@@ -8,10 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from windtunnel.adapters.aci import AciAdapter, needed
-from windtunnel.adapters.aci_work import Settings
+from windtunnel.adapters.aks import AksAdapter
+from windtunnel.adapters.aks_cluster import Clusters, ClusterSettings
+from windtunnel.adapters.building import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.fpga import FpgaAdapter
 from windtunnel.adapters.rehearsal import Rehearsal
+from windtunnel.aks_options import Purpose
 from windtunnel.clouds import Cloud
 from windtunnel.errors import NotConfigured
 from windtunnel.interface import Backend, Capability, Offer
@@ -22,7 +25,8 @@ from windtunnel.spec import Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from windtunnel.interface import Deployment, Endpoint, KeyName, Keys, Operation, Progress
+    from windtunnel.adapters.adapter import Adapter, Scales
+    from windtunnel.interface import Deployment, Endpoint, KeyName, Keys, Operation, Progress, Token
     from windtunnel.profiles import Profile
     from windtunnel.spec import Change, Spec
 
@@ -111,7 +115,7 @@ FPGA_OFFER = Offer(
     note="Live and locally alike, the simulator of the device serves the model, in a container group: Azure's FPGA"
     " service is no longer sold. Latencies of the device are those of a model of it, and say so.",
 )
-_NOT_YET = "this version of Windtunnel serves the targets aci and fpga only"
+_NOT_YET = "this version of Windtunnel serves the targets aci, aks and fpga only"
 _NOTHING = Offer(cannot=MappingProxyType(dict.fromkeys(Capability, _NOT_YET)))
 
 
@@ -122,7 +126,7 @@ class AzureBackend(Backend):
     offers: ClassVar[Mapping[Target, Offer]] = MappingProxyType(
         {
             Target.ACI: ACI_OFFER,
-            Target.AKS: _NOTHING,
+            Target.AKS: AKS_OFFER,
             Target.IOT_EDGE: _NOTHING,
             Target.FPGA: FPGA_OFFER,
         }
@@ -152,6 +156,16 @@ class AzureBackend(Backend):
             registry_identity=profile.text("registry_identity"),
             fpga_quota=1 if quota is None else int(quota),
             python=profile.text("python"),
+            model_data=profile.text("model_data"),
+        )
+        say = progress or _unsaid
+        self._clusters = Clusters(
+            self._clients,
+            group=group,
+            location=location,
+            owner=settings.owner,
+            settings=_cluster_settings(profile),
+            progress=say,
         )
         records = Records(
             profile.data_dir if keep_records else None,
@@ -159,12 +173,14 @@ class AzureBackend(Backend):
             subscription=subscription,
             group=group,
         )
-        say = progress or _unsaid
-        self._fpga = FpgaAdapter(self._clients, settings, records, InstalledRuntime(), say)
-        self._adapters: Mapping[Target, AciAdapter] = {
+        fpga = FpgaAdapter(self._clients, settings, records, InstalledRuntime(), say)
+        self._aks = AksAdapter(self._clients, settings, self._clusters, records, InstalledRuntime(), say)
+        self._adapters: Mapping[Target, Adapter] = {
             Target.ACI: AciAdapter(self._clients, settings, records, InstalledRuntime(), say),
-            Target.FPGA: self._fpga,
+            Target.AKS: self._aks,
+            Target.FPGA: fpga,
         }
+        self._scaling: Mapping[Target, Scales] = {Target.AKS: self._aks, Target.FPGA: fpga}
 
     @classmethod
     def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
@@ -197,6 +213,10 @@ class AzureBackend(Backend):
         asked = {Capability.UPDATE}
         if change.cpu is not None or change.memory_gb is not None:
             asked.add(Capability.RESIZE)
+        if change.aks is not None:
+            asked.add(Capability.CLUSTER)
+        if change.tls is not None:
+            asked.add(Capability.TLS)
         self.require(target, asked)
         return self._adapters[target].update(name, change)
 
@@ -222,7 +242,11 @@ class AzureBackend(Backend):
 
     def scale(self, target: Target, name: str, replicas: int) -> Operation[Deployment]:
         self.require(target, {Capability.SCALE})
-        return self._fpga.scale(name, replicas)
+        return self._scaling[target].scale(name, replicas)
+
+    def token(self, target: Target, name: str) -> Token:
+        self.require(target, {Capability.TOKENS})
+        return self._aks.token(name)
 
     def keys(self, target: Target, name: str) -> Keys:
         self.require(target, {Capability.KEYS})
@@ -237,8 +261,32 @@ class AzureBackend(Backend):
         self.require(target, {Capability.PREDICT})
         return self._adapters[target].spec(name)
 
+    @property
+    def clusters(self) -> Clusters:
+        """The cluster of the AKS target."""
+        return self._clusters
+
     def close(self) -> None:
+        self._aks.close()
         self._clients.close()
+
+
+def _cluster_settings(profile: Profile) -> ClusterSettings:
+    """Raises ``NotConfigured`` and ``InvalidSpec``."""
+    default = ClusterSettings()
+    count = profile.number("agent_count")
+    purpose = profile.text("cluster_purpose") or default.purpose.value
+    known = {p.value.lower(): p for p in Purpose}
+    if purpose.replace("_", "").lower() not in known:
+        source = profile.values["cluster_purpose"].source
+        raise NotConfigured(f"cluster_purpose is {purpose!r} ({source}); it must be {' or '.join(Purpose)}")
+    return ClusterSettings(
+        name=profile.text("cluster") or default.name,
+        purpose=known[purpose.replace("_", "").lower()],
+        agent_count=None if count is None else int(count),
+        vm_size=profile.text("vm_size") or default.vm_size,
+        kubernetes_version=profile.text("kubernetes_version"),
+    )
 
 
 def _unsaid(progress: Progress) -> None:

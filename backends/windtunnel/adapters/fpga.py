@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.aci import PROBE_TIMEOUT_S, AciAdapter
-from windtunnel.adapters.aci_work import AciWork, new_keys
+from windtunnel.adapters.aci_work import AciWork
+from windtunnel.adapters.building import new_keys
 from windtunnel.adapters.fpga_group import FpgaDesired, FpgaView
 from windtunnel.errors import InvalidSpec, QuotaExceeded
 from windtunnel.interface import Endpoint, Keys, Protocol

@@ -63,8 +63,8 @@ def switches() -> list[inspect.Parameter]:
 
 def _annotation(name: str, hint: object) -> Any:
     flag = f"--{name.replace('_', '-')}"
-    of = {int: int | None, float: float | None, bool: bool | None, str: str | None}
-    found = next(t for t in of if t is hint or t in getattr(hint, "__args__", ()))
+    of: dict[object, Any] = {int: int | None, float: float | None, bool: bool | None, str: str | None}
+    found = next(t for t in of if t in (hint, *getattr(hint, "__args__", ())))
     spelled = f"{flag}/--no-{flag[2:]}" if found is bool else flag
     return Annotated[of[found], typer.Option(spelled, help=_HELP[name], rich_help_panel=_PANEL)]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windtunnel.adapters.aks_cluster import Cluster, Clusters, Purpose
+from windtunnel.aks_options import Purpose
 from windtunnel.cli.context import Context
 from windtunnel.cli.options import TimeoutOption, command
 from windtunnel.errors import InvalidSpec
@@ -13,6 +13,7 @@ from windtunnel.interface import Backend
 from windtunnel.operation import BackgroundOperation
 
 if TYPE_CHECKING:
+    from windtunnel.adapters.aks_cluster import Cluster, Clusters
     from windtunnel.jsontypes import JsonObject
 
 CREATE_LIMIT_S = 3600.0
@@ -74,7 +75,7 @@ def delete(context: Context, name: ClusterArgument = None, timeout: TimeoutOptio
     context.output.done(f"deleted cluster {found}", {"name": found, "deleted": True})
 
 
-def _clusters(backend: Backend) -> Clusters:
+def _clusters(backend: Backend) -> "Clusters":
     from windtunnel.adapters.azure import AzureBackend
 
     if not isinstance(backend, AzureBackend):
@@ -82,7 +83,7 @@ def _clusters(backend: Backend) -> Clusters:
     return backend.clusters
 
 
-def _print(context: Context, cluster: Cluster) -> None:
+def _print(context: Context, cluster: "Cluster") -> None:
     pools: JsonObject = {name: {"count": count, "vmSize": size} for name, count, size in cluster.pools}
     context.output.fields(
         {
