@@ -12,7 +12,6 @@ from windtunnel import __version__
 from windtunnel.adapters.aks_objects import PULL_SECRET
 from windtunnel.aks_options import Purpose
 from windtunnel.jsontypes import as_list, as_object, as_str
-from windtunnel.wheel import wheel_digest
 from windtunnel_scoring.router import objects
 from windtunnel_scoring.router.peers import INNER_PORT, INNER_PORT_NAME
 
@@ -46,6 +45,8 @@ class Router:
 
     def ensure(self, image: str, purpose: Purpose) -> bool:
         """Deploy it, unless it is there in this version; True when something was applied."""
+        from windtunnel.wheel import wheel_digest  # lazily: what only reads needs none of it
+
         version = f"{__version__}+{wheel_digest()}"
         there = self._kube.get("Deployment", NAME, objects.NAMESPACE)
         annotations = as_object(as_object((there or {}).get("metadata")).get("annotations"))
