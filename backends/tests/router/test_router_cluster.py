@@ -10,13 +10,13 @@ from windtunnel_scoring.router import objects
 from windtunnel_scoring.router.definition import VersionDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     import pytest
 
     from tests.router.conftest import FakeApi, Reply, Town
 
-    Send = Callable[..., Awaitable[Reply]]
+    Send = Callable[..., Coroutine[None, None, Reply]]
     Eventually = Callable[[Callable[[], bool], str], Awaitable[None]]
 
 

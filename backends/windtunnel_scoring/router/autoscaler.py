@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from windtunnel_scoring.router.api import ApiError, ApiUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from windtunnel_scoring.router.api import Api
+    from windtunnel_scoring.jsontypes import JsonObject
     from windtunnel_scoring.router.definition import VersionDefinition
     from windtunnel_scoring.router.directory import Directory
     from windtunnel_scoring.router.service import Service, Version
@@ -38,6 +38,12 @@ def wanted(load: float, definition: VersionDefinition) -> int:
     # Rounded first: 7 / (0.7 * 1) is 10, not 10.000000000000002 and so 11.
     need = math.ceil(round(load / target, 9))
     return min(max(need, scaler.min_replicas), scaler.max_replicas)
+
+
+class Scales(Protocol):
+    """What of the Kubernetes API is used."""
+
+    async def patch(self, path: str, body: JsonObject) -> JsonObject: ...
 
 
 class Decision:
@@ -70,7 +76,7 @@ class Autoscaler:
 
     def __init__(
         self,
-        api: Api,
+        api: Scales,
         directory: Directory,
         is_home: Callable[[str], bool],
         monotonic: Callable[[], float],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_VERSIONS: Final = 6
 MOST_MIRRORED: Final = 50
 VersionType: TypeAlias = Literal["", "Control", "Treatment"]
+_TYPES: Final[Mapping[str, VersionType]] = {"": "", "Control": "Control", "Treatment": "Treatment"}
 
 
 class LayoutError(ScoringError):
@@ -69,9 +70,9 @@ class VersionDefinition:
         if found.min_replicas > found.max_replicas:
             raise LayoutError(f"{scaler.where}: minReplicas is {found.min_replicas}, above maxReplicas")
         replicas = reader.whole("numReplicas", 0, least=0)
-        kind = reader.text("type")
-        if kind not in ("", "Control", "Treatment"):
-            raise LayoutError(f"{reader.where}/type is {kind!r}; Control or Treatment is needed")
+        kind = _TYPES.get(said := reader.text("type"))
+        if kind is None:
+            raise LayoutError(f"{reader.where}/type is {said!r}; Control or Treatment is needed")
         return cls(
             name=reader.text("name", needed=True),
             is_default=reader.flag("isDefault", default=False),
