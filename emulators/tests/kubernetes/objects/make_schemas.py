@@ -224,7 +224,9 @@ def structs(folder: Path) -> dict[str, list]:
                     if tag is None:
                         continue
                     name, _, options = tag[1].partition(",")
-                    fields.append((name, field[2], "omitempty" in options or "omitzero" in options, "inline" in options))
+                    # Without omitzero a time that is not set is written as null.
+                    zero = "omitempty" in options and not re.fullmatch(r"(\w+\.)?(Micro)?Time", field[2])
+                    fields.append((name, field[2], zero or "omitzero" in options, "inline" in options))
             found[match[1]] = fields
     return found
 

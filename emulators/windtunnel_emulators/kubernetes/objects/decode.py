@@ -60,14 +60,29 @@ def decoded(
             fitter = Fitter(bare=bare)
             made, notes = fitter.fit(info.schema, whole), fitter.notes
         warnings = (*repeated, *notes)
+        unknown = [note for note in notes if note.startswith("unknown field ")] if bare else []
+        if unknown:
+            raise _undeclared(info, whole, unknown)
         if field_validation == "Strict" and warnings:
             raise BadObject(_strict(repeated, notes))
     except BadObject as problem:
-        if patched:
+        if patched or bare:
             raise
         message = f'{name} in version "{version}" cannot be handled as a {name}: {problem.message}'
         raise BadObject(message, code=problem.code) from problem
     return Decoded(object=made, warnings=() if field_validation == "Ignore" else warnings)
+
+
+def _undeclared(info: KindInfo, whole: JsonObject, notes: list[str]) -> BadObject:
+    """What a server-side apply says of fields that there are not; the real server's answer is a 500 too."""
+    metadata = whole.get("metadata")
+    found = metadata if isinstance(metadata, dict) else {}
+    lines = [f".{note.partition(' field ')[2][1:-1]}: field not declared in schema" for note in notes]
+    what = lines[0] if len(lines) == 1 else "errors:\n" + "\n".join(f"  {line}" for line in lines)
+    where = f"{found.get('namespace') or ''}/{found.get('name') or ''}"
+    version = f"{info.kind.group}/{info.kind.version}"
+    message = f"failed to create typed patch object ({where}; {version}, Kind={info.kind.name}): {what}"
+    return BadObject(message, code=500, reason="")
 
 
 def _strict(repeated: tuple[str, ...], notes: list[str]) -> str:
