@@ -1,0 +1,1 @@
+"""Who may do what on the embedded Kubernetes API, and what admission makes of it."""
