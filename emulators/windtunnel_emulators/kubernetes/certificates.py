@@ -218,6 +218,10 @@ class ClusterAuthority:
             self._save()
         return known
 
+    def node_client_pair(self, name: str) -> KeyPair:
+        """What a node whose keys have been made shows to the API server."""
+        return self._keys.nodes[name].client
+
     def forget_node(self, name: str) -> None:
         """A node is gone; one of the same name gets new keys."""
         if self._keys.nodes.pop(name, None) is not None:
@@ -243,6 +247,12 @@ class ClusterAuthority:
         """For the listener of a node's own API; the node's keys must have been made."""
         return self._serving(self._keys.nodes[name].serving)
 
+    def aggregated_context(self) -> ssl.SSLContext:
+        """For a listener that only the API server calls, with its front-proxy certificate."""
+        context = self._serving(self._keys.api_server, authority=self.front_proxy_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
     def client_context(self, pair: KeyPair | None) -> ssl.SSLContext:
         """For a client that trusts this cluster alone and shows ``pair``, or nothing (it has a token then)."""
         context = ssl.create_default_context(cadata=self.ca)
@@ -250,11 +260,11 @@ class ClusterAuthority:
             load_pair(context, pair)
         return context
 
-    def _serving(self, pair: KeyPair) -> ssl.SSLContext:
+    def _serving(self, pair: KeyPair, *, authority: str | None = None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         load_pair(context, pair)
-        context.load_verify_locations(cadata=self.ca)
+        context.load_verify_locations(cadata=authority or self.ca)
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
         return context

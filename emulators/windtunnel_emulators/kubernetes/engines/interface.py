@@ -121,6 +121,10 @@ class Engine(Protocol):
         """What it is made of here, in words, for ``status``."""
         ...
 
+    def versions(self) -> tuple[str, ...] | None:
+        """The releases of Kubernetes that it can serve; None for every one that AKS offers. After ``check``."""
+        ...
+
     async def sweep(self, known: frozenset[str]) -> None:
         """Remove what clusters other than ``known`` (their uids) left behind, as after a kill."""
         ...
