@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,15 +63,21 @@ def make_authority(*, now: datetime, domains: tuple[str, ...]) -> Certificate:
     return _pem(certificate, key)
 
 
-def make_server(authority: Certificate, *, now: datetime, names: tuple[str, ...]) -> Certificate:
-    """A server's certificate for loopback addresses and ``names``, signed by the authority; ends before it does."""
+def make_server(
+    authority: Certificate,
+    *,
+    now: datetime,
+    names: tuple[str, ...],
+    addresses: tuple[str, ...] = ("127.0.0.1", "::1"),
+) -> Certificate:
+    """A server's certificate for ``addresses`` and ``names``, signed by the authority; ends before it does."""
     signer = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise ValueError("the authority's key is not an elliptic-curve key")
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-    alternatives += [x509.IPAddress(IPv4Address("127.0.0.1")), x509.IPAddress(IPv6Address("::1"))]
+    alternatives += [x509.IPAddress(ip_address(address)) for address in addresses]
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
         x509.CertificateBuilder()

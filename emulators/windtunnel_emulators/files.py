@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _keep_name(path.parent)
+    sync_folder(path.parent)
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -71,8 +71,8 @@ def unwritable(problem: BaseException) -> str | None:
     return None if why is None else f"The state folder cannot be written to: {why}. Nothing was changed."
 
 
-def _keep_name(folder: Path) -> None:
-    """Make a rename in ``folder`` survive a power cut, where folders can be synced at all (not on Windows)."""
+def sync_folder(folder: Path) -> None:
+    """Make what was made, renamed or removed in ``folder`` survive a power cut, where it can (not on Windows)."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -77,17 +77,19 @@ class Listeners:
         tls: bool = True,
         raw_upgrades: bool = False,
         context: ssl.SSLContext | None = None,
+        address: str = ADDRESS,
     ) -> int:
         """Serve ``app`` and return the port: the one asked for, else the name's former one, else a free one.
 
         ``context`` is TLS of the listener's own; where it asks for client certificates, the one that was shown is
         ``scope["state"]["peer_certificate"]``, in DER.
+        ``address`` is another loopback address than the usual one.
         ``raw_upgrades``: WebSockets too reach the application as HTTP requests that may take their connection over.
         Raises ``PortTaken`` for a port that was asked for by number and cannot be had.
         """
         if name in self._open:
             raise ValueError(f"{name} is open already, at port {self._open[name].port}")
-        reserved = self._reserved.pop(name) if name in self._reserved else _socket(name, port, self.remembered(name))
+        reserved = self._reserved.pop(name, None) or _socket(name, port, self.remembered(name), address)
         listener = Listener(app, reserved, raw_upgrades=raw_upgrades)
         await listener.start((context or self._tls) if tls else None)
         self._open[name] = listener
@@ -329,34 +331,35 @@ def _asgi(app: ASGI) -> ASGIApplication:
     return app  # type: ignore[return-value]  # the same messages; uvicorn's types name each of them
 
 
-def _socket(name: str, asked: int, former: int | None) -> socket.socket:
+def _socket(name: str, asked: int, former: int | None, address: str = ADDRESS) -> socket.socket:
     """A bound socket."""
     if asked:
         try:
-            return _bound(asked)
+            return bound(asked, address)
         except OSError as problem:
             if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             why = "is in use" if problem.errno == errno.EADDRINUSE else "may not be opened by this user"
             raise PortTaken(
-                f"port {asked} of {ADDRESS}, asked for as {name}, {why}; choose another one, or 0 for any that is free"
+                f"port {asked} of {address}, asked for as {name}, {why}; choose another one, or 0 for any that is free"
             ) from problem
     if former:
         try:
-            return _bound(former)
+            return bound(former, address)
         except OSError as problem:
             if problem.errno != errno.EADDRINUSE:
                 raise
             _log.warning("port %d, where %s was before, is in use now; it gets another one", former, name)
-    return _bound(0)
+    return bound(0, address)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int, address: str = ADDRESS) -> socket.socket:
+    """A listening socket; port 0 for any that is free. Raises ``OSError``."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         # Only lets a port be taken again right after its former owner ended; two listeners are still refused.
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((ADDRESS, port))
+        found.bind((address, port))
         # Listening from here on: on Linux two sockets may be bound to one port as long as neither listens.
         found.listen(_BACKLOG)
         found.setblocking(False)

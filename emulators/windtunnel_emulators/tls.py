@@ -5,6 +5,7 @@ Files in the folder, none of which names the machine:
     ca.pem, ca-key.pem          the authority, alone
     server.pem, server-key.pem  what the listeners show
     facts.json                  what the four were made for, and until when
+    NAME.pem, -key.pem, .json   the same for a listener that has a certificate of its own
     bundle.pem                  the public authorities and ours, for other programs of a shell
 
 Keys are readable by their owner only. A later start reads and compares; it makes nothing, and imports nothing that it
@@ -81,6 +82,7 @@ class CertificateAuthority:
         """For a folder that ``load_or_create`` has filled."""
         self.ca_file = folder / "ca.pem"
         self.bundle_file = folder / "bundle.pem"
+        self._folder = folder
         self._server_file = folder / "server.pem"
         self._key_file = folder / "server-key.pem"
 
@@ -113,11 +115,39 @@ class CertificateAuthority:
 
     def server_context(self) -> ssl.SSLContext:
         """A context for a listener: TLS 1.2 or newer, HTTP/1.1."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._server_file, self._key_file)
+        context = _context(self._server_file, self._key_file)
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+    def own_context(
+        self, name: str, *, names: tuple[str, ...], addresses: tuple[str, ...], now: datetime
+    ) -> ssl.SSLContext:
+        """A context for a listener with a certificate of its own, kept under ``name``: for what ``server_context`` is
+        not for, as further loopback addresses. No protocol is negotiated."""
+        file, key = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
+        facts = _read_facts(self._folder, f"{name}.json")
+        holds = (
+            facts is not None
+            and (facts.domains, facts.names) == (names, addresses)
+            and facts.server_ends - now > _RENEW_SERVER
+            and facts.files.get("ca.pem") == _digest(self.ca_file.read_bytes())
+            and _intact(self._folder, facts, file.name, key.name)
+        )
+        if not holds:
+            _make_own(self._folder, name, names, addresses, now)
+        return _context(file, key)
+
+    def forget(self, name: str) -> None:
+        """Remove a certificate of ``own_context``; safe when there is none."""
+        for ending in (".json", ".pem", "-key.pem"):
+            (self._folder / f"{name}{ending}").unlink(missing_ok=True)
+
+
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def public_authorities(environment: Mapping[str, str], *, but: bytes) -> bytes:
@@ -184,13 +214,40 @@ def _make(folder: Path, facts: _Facts | None, now: datetime) -> None:
     write_secret(folder / "facts.json", msgspec.json.encode(made))
 
 
+def _make_own(folder: Path, name: str, names: tuple[str, ...], addresses: tuple[str, ...], now: datetime) -> None:
+    from windtunnel_emulators.certificates import Certificate, make_server
+
+    facts = _read_facts(folder)
+    if facts is None:
+        raise FileNotFoundError(f"{folder} has no authority")
+    authority = Certificate(
+        certificate=(folder / "ca.pem").read_bytes(),
+        key=(folder / "ca-key.pem").read_bytes(),
+        ends=facts.authority_ends,
+    )
+    server = make_server(authority, now=now, names=names, addresses=addresses)
+    _write_pair(folder, name, server)
+    made = _Facts(
+        domains=names,
+        names=addresses,
+        files={
+            "ca.pem": _digest(authority.certificate),
+            f"{name}.pem": _digest(server.certificate),
+            f"{name}-key.pem": _digest(server.key),
+        },
+        authority_ends=authority.ends,
+        server_ends=server.ends,
+    )
+    write_secret(folder / f"{name}.json", msgspec.json.encode(made))
+
+
 def _write_pair(folder: Path, name: str, pair: Certificate) -> None:
     write_secret(folder / f"{name}-key.pem", pair.key)
     write_atomically(folder / f"{name}.pem", pair.certificate)
 
 
-def _read_facts(folder: Path) -> _Facts | None:
-    content = read_secret(folder / "facts.json")
+def _read_facts(folder: Path, name: str = "facts.json") -> _Facts | None:
+    content = read_secret(folder / name)
     if content is None:
         return None
     try:

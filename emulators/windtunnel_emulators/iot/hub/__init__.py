@@ -1,0 +1,1 @@
+"""One IoT hub: who may connect, what is kept for whom, and what passes through."""

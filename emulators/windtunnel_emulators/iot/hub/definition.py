@@ -1,0 +1,44 @@
+"""What a hub is, as its owner (ARM's provider, or a test) tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from windtunnel_emulators.iot.hub.certificates import Chains
+    from windtunnel_emulators.iot.hub.policies import Policies
+
+SUFFIX = ".azure-devices.net"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One hub. What may change while it runs is a function."""
+
+    key: str
+    """Under which its rows are kept: another for each hub that is made, whatever its name."""
+    name: str
+    address: str
+    """The loopback address that it has for itself."""
+    folder: Path
+    partitions: int
+    policies: Policies
+    chains: Chains
+    retention_days: Callable[[], int] = lambda: 1
+    most_deliveries: Callable[[], int] = lambda: 10
+    command_lifetime: Callable[[], timedelta] = lambda: timedelta(hours=1)
+
+    @property
+    def host_name(self) -> str:
+        """As on Azure."""
+        return f"{self.name.lower()}{SUFFIX}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What clients may call it in user names and tokens."""
+        return frozenset((self.host_name, self.name.lower(), self.address, "localhost"))
