@@ -258,6 +258,7 @@ class ContainerGroup:
             credentials=plan.credentials,
             pull_attempts=plan.pull_attempts,
             grace_s=plan.grace_s,
+            hostname=plan.hostname,
             words=self._words,
             hooks=self._hooks,
             images=self._images,

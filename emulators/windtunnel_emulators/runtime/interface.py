@@ -101,6 +101,8 @@ class ContainerSpec:
     """It has a standard input that ``Container.attach`` writes to; nothing to read otherwise."""
     terminal: bool = False
     """Its standard files are a terminal."""
+    hostname: str | None = None
+    """What it is told that its machine is called; None for a name made of the id."""
     log: Path
     """Output is appended here, a line at a time as ``<RFC 3339 time> <stdout|stderr> <text>``."""
     directory: Path

@@ -136,6 +136,9 @@ class GroupPlan:
     grace_s: float = 30.0
     """Between SIGTERM and SIGKILL when a probe has a container killed."""
 
+    hostname: str | None = None
+    """What its containers are told that their machine is called; None for names of their own."""
+
     @property
     def ports(self) -> tuple[int, ...]:
         """All that its containers listen on or are probed at."""

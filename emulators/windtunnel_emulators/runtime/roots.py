@@ -102,7 +102,7 @@ def _names(spec: ContainerSpec) -> list[Value]:
 
 def host_name(spec: ContainerSpec) -> str:
     """What the container is told that its machine is called."""
-    return spec.id.replace("_", "-").replace(".", "-")[-63:].strip("-") or "container"
+    return spec.hostname or spec.id.replace("_", "-").replace(".", "-")[-63:].strip("-") or "container"
 
 
 def _kernel_folders() -> list[Value]:

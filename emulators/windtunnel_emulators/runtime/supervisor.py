@@ -52,6 +52,7 @@ class Surroundings:
     credentials: tuple[Credentials, ...]
     pull_attempts: int | None
     grace_s: float
+    hostname: str | None = None
     words: Words = field(default_factory=Words)
     hooks: Hooks = field(default_factory=NoHooks)
     images: KnownImages | None = None
@@ -315,6 +316,7 @@ class Supervisor:
             mounts=plan.mounts,
             takes_input=plan.takes_input,
             terminal=plan.terminal,
+            hostname=around.hostname,
             log=log_file(around.folder, plan.name, run),
             directory=around.folder / plan.name / f"run-{run}",
         )

@@ -1,0 +1,1 @@
+"""How pods are reached: their addresses, the names and variables of Services, and the proxy in front of them."""
