@@ -124,7 +124,7 @@ class Definitions:
 
     def start(self) -> None:
         """Serve what is defined, and follow what changes."""
-        for stored in self._storage.table(RESOURCE).list(None):
+        for stored in self._storage.table(RESOURCE).objects_in(None):
             self._follow(stored.object)
         self._end = self._storage.listen(RESOURCE, self._receive)
 
@@ -140,7 +140,7 @@ class Definitions:
         group, names = as_str(spec.get("group")), as_object(spec.get("names"))
         kind, list_kind = as_str(names.get("kind")), as_str(names.get("listKind")) or f"{names.get('kind')}List"
         short = {as_str(word) for word in as_list(names.get("shortNames"))} | {as_str(names.get("singular"))}
-        for stored in self._storage.table(RESOURCE).list(None):
+        for stored in self._storage.table(RESOURCE).objects_in(None):
             if stored.key[1] == name or as_object(stored.object.get("spec")).get("group") != group:
                 continue
             other = as_object(as_object(stored.object.get("status")).get("acceptedNames"))

@@ -89,7 +89,9 @@ def _table(
     from windtunnel_emulators.kubernetes.objects.tables import table
 
     made = table(served.info, objects, include=form.include, now=now)
-    kept = {name: metadata[name] for name in ("resourceVersion", "continue", "remainingItemCount") if name in metadata}
+    kept: JsonObject = {
+        name: metadata[name] for name in ("resourceVersion", "continue", "remainingItemCount") if name in metadata
+    }
     return {**made, "apiVersion": f"meta.k8s.io/{form.version}", "metadata": kept}
 
 

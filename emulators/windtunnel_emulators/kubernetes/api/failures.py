@@ -12,7 +12,7 @@ from windtunnel_emulators.kubernetes.client.interface import StatusError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.objects.causes import ObjectProblem
 
 _UNKNOWN_METHOD = "the server does not allow this method on the requested resource"
@@ -82,7 +82,8 @@ def already_exists(group: str, plural: str, name: str) -> Failure:
 
 def generate_name_conflict(group: str, plural: str, name: str) -> Failure:
     """Every generated name was taken."""
-    message = f'{qualified(group, plural)} "{name}" already exists, the server was not able to generate a unique name for the object'
+    taken = f'{qualified(group, plural)} "{name}" already exists'
+    message = f"{taken}, the server was not able to generate a unique name for the object"
     details = _details(group, plural, name)
     details["retryAfterSeconds"] = 1
     return failure(409, "AlreadyExists", message, details)
@@ -106,7 +107,7 @@ def invalid(group: str, kind: str, name: str, causes: Iterable[JsonObject]) -> F
     what = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     details = _details(group, kind, name)
     if found:
-        details["causes"] = list[Json](found)
+        details["causes"] = [*found]
     subject = f"{kind}.{group}" if group else kind
     return failure(422, "Invalid", f'{subject} "{name}" is invalid' + (f": {what}" if found else ""), details)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.kubernetes.access.interface import Attributes
+from windtunnel_emulators.kubernetes.access.interface import Attributes, SpecialRequest
 from windtunnel_emulators.kubernetes.api import bodies, reading, rules
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.api.definitions import RESOURCE as DEFINITIONS
@@ -24,15 +24,15 @@ from windtunnel_emulators.kubernetes.api.options import DeleteOptions, delete_op
 from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply, WatchReply
 from windtunnel_emulators.kubernetes.api.requests import Target
 from windtunnel_emulators.kubernetes.api.scale import scale_of, scaled
+from windtunnel_emulators.kubernetes.api.selectors import exact_name
 from windtunnel_emulators.kubernetes.api.writing import Write, Writing
 from windtunnel_emulators.kubernetes.client.interface import APPLY_PATCH
 from windtunnel_emulators.kubernetes.objects.causes import ObjectProblem
 
 if TYPE_CHECKING:
-
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
-    from windtunnel_emulators.kubernetes.access.interface import Access, User
+    from windtunnel_emulators.kubernetes.access.interface import Access, SpecialSubresource, User
     from windtunnel_emulators.kubernetes.api.negotiation import Form
     from windtunnel_emulators.kubernetes.api.registry import Registry
     from windtunnel_emulators.kubernetes.api.replies import Headers, Reply
@@ -77,7 +77,7 @@ class Handler:
 
     async def delete_all(self, served: Served) -> None:
         """Delete every object of a kind, as the server itself."""
-        for stored in self._storage.table(served.storage).list(None):
+        for stored in self._storage.table(served.storage).objects_in(None):
             target = Target(
                 group=served.kind.group,
                 version=served.kind.version,
@@ -92,16 +92,21 @@ class Handler:
                 if problem.code != 404:
                     raise
 
-    async def authorize(self, user: User, verb: str, target: Target) -> None:
+    async def authorize(self, user: User, verb: str, target: Target, selector: str = "") -> None:
         """Raises ``Failure`` 403."""
+        served = self._registry.find(target.group, target.version, target.plural)
+        name = target.name
+        if not name and served is not None and selector:
+            name = exact_name(served, selector)
         attributes = Attributes(
+            selector=selector,
             verb=verb,
             group=target.group,
             version=target.version,
             resource=target.plural,
             subresource=target.subresource,
             namespace=target.namespace,
-            name=target.name,
+            name=name,
         )
         decision = self._access.authorize(user, attributes)
         if not decision.allowed:
@@ -118,11 +123,14 @@ class Handler:
 
     async def _handle(self, call: Call, target: Target, user: User) -> Reply:
         verb = verb_of(call, target)
-        await self.authorize(user, verb, target)
+        await self.authorize(user, verb, target, call.one("fieldSelector"))
         served = self._registry.find(target.group, target.version, target.plural)
         if served is None or (target.namespace and not served.kind.namespaced and target.plural != "namespaces"):
             raise unknown_resource()
         await self._storage.settled()
+        special = self._access.special(target.group, target.plural, target.subresource)
+        if special is not None and (verb in special.verbs or target.subresource):
+            return await self._special(call, target, served, user, verb, special)
         if target.subresource:
             return await self._subresource(call, target, served, user, verb)
         if verb not in served.info.verbs:
@@ -170,7 +178,8 @@ class Handler:
         decoded = bodies.read_object(served, call, options.field_validation)
         write = Write(target=target, served=served, user=user, options=options, operation="Update")
         written = await self._writing.create(write, decoded.object)
-        return self._object(served, written.object, form, 201, bodies.warning_headers(decoded.warnings))
+        warnings = [*decoded.warnings, *write.warnings]
+        return self._object(served, written.object, form, 201, bodies.warning_headers(warnings))
 
     async def _update(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call)
@@ -178,8 +187,10 @@ class Handler:
         decoded = bodies.read_object(served, call, options.field_validation)
         write = Write(target=target, served=served, user=user, options=options, operation="Update")
 
-        def next_state(_: JsonObject) -> JsonObject:
-            return decoded.object
+        part = self._access.part(target.group, target.plural, target.subresource) if target.subresource else None
+
+        def next_state(old: JsonObject) -> JsonObject:
+            return decoded.object if part is None else part(old, decoded.object)
 
         create = None
         if rules.created_by_update(served) and not target.subresource:
@@ -191,7 +202,8 @@ class Handler:
         unconditional = not meta.text(decoded.object, "resourceVersion")
         written = await self._writing.change(write, next_state, retried=unconditional, create=create)
         status = 201 if written.created else 200
-        return self._object(served, written.object, form, status, bodies.warning_headers(decoded.warnings))
+        warnings = [*decoded.warnings, *write.warnings]
+        return self._object(served, written.object, form, status, bodies.warning_headers(warnings))
 
     async def _patch(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call)
@@ -202,9 +214,12 @@ class Handler:
         warnings: list[str] = []
         now = self._clock.now()
 
+        part = self._access.part(target.group, target.plural, target.subresource) if target.subresource else None
+
         def next_state(old: JsonObject) -> JsonObject:
             warnings.clear()
-            return patch.next_state(old, options, target.subresource, now, warnings)
+            made = patch.next_state(old, options, target.subresource, now, warnings)
+            return made if part is None else part(old, made)
 
         create = None
         if patch.applied and not target.subresource:
@@ -215,6 +230,7 @@ class Handler:
 
         written = await self._writing.change(write, next_state, retried=True, create=create)
         status = 201 if written.created else 200
+        warnings.extend(write.warnings)
         return self._object(served, written.object, form, status, bodies.warning_headers(warnings))
 
     async def _delete(self, call: Call, target: Target, served: Served, user: User) -> Reply:
@@ -224,7 +240,7 @@ class Handler:
         deleted = await self._deleting.delete(deletion)
         if deleted.gone and not rules.returns_deleted(served):
             return ObjectReply(object=success(served, deleted.object), form=form)
-        return self._object(served, deleted.object, form, rules.deletion_status(served, deleted.gone, options))
+        return self._object(served, deleted.object, form)
 
     async def _delete_collection(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call, listed=True)
@@ -253,9 +269,43 @@ class Handler:
                 stored = reading.get(self._storage, served, target, call)
                 return self._object(served, stored.object, _form(call))
             return await (self._update if verb == "update" else self._patch)(call, target, served, user)
+        if verb == "get" and sub.kind == served.kind.name:
+            stored = reading.get(self._storage, served, target, call)
+            return self._object(served, stored.object, _form(call))
+        if self._access.part(target.group, target.plural, target.subresource) is not None:
+            return await (self._update if verb == "update" else self._patch)(call, target, served, user)
         if target.subresource == "scale":
             return await self._scale(call, target, served, user, verb)
         raise unknown_resource()
+
+    async def _special(
+        self, call: Call, target: Target, served: Served, user: User, verb: str, special: SpecialSubresource
+    ) -> Reply:
+        form = _form(call, shapes=False)
+        if verb not in special.verbs:
+            raise method_not_allowed()
+        options = write_options(call, {"create": "CreateOptions", "update": "UpdateOptions"}.get(verb, "PatchOptions"))
+        sub = served.info.subresource(target.subresource) if target.subresource else None
+        warnings: list[str] = []
+        if not target.subresource or (sub is not None and not sub.group and sub.kind == served.kind.name):
+            read = bodies.read_object(served, call, options.field_validation)
+            body = read.object
+            warnings.extend(read.warnings)
+        else:
+            body = bodies.read_generic(call, target.subresource if sub is None else sub.kind)
+        request = SpecialRequest(
+            user=user,
+            verb=verb,
+            group=target.group,
+            namespace=target.namespace,
+            name=target.name,
+            body=body,
+            dry_run=options.dry_run,
+            warnings=warnings,
+        )
+        done = await special.handle(request)
+        headers = bodies.warning_headers(warnings)
+        return ObjectReply(object=done.object, form=form, status=done.code, headers=headers)
 
     async def _scale(self, call: Call, target: Target, served: Served, user: User, verb: str) -> Reply:
         form = _form(call, shapes=False)

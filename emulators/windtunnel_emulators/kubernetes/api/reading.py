@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 First: TypeAlias = "list[Line | Bookmark | Event]"
 
-_TOKEN_EXPIRED = (
+_PAGE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without"
     " the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
     " Continuing with the provided token results in an inconsistent list - objects that were created, modified, or"
@@ -94,9 +94,7 @@ def list_objects(storage: Storage, served: Served, target: Target, call: Call, f
     except TooOld:
         if start is None:
             raise expired("The resourceVersion for the provided list is too old.") from None
-        raise expired(
-            _TOKEN_EXPIRED, {"resourceVersion": str(storage.version), "continue": _token(-1, start)}
-        ) from None
+        raise expired(_PAGE_EXPIRED, {"resourceVersion": str(storage.version), "continue": _token(-1, start)}) from None
     if start is not None:
         found = found[bisect_right(found, start, key=lambda stored: stored.key) :]
     metadata: JsonObject = {"resourceVersion": str(at)}
@@ -128,7 +126,7 @@ def watch(storage: Storage, served: Served, target: Target, call: Call) -> Watch
     first: First = []
     try:
         if initial.lower() == "true" or (not version and initial.lower() != "false"):
-            objects = chosen.choose(table.list(chosen.namespace))
+            objects = chosen.choose(table.objects_in(chosen.namespace))
             first.extend(Line(type="ADDED", stored=stored) for stored in objects)
             if initial and bookmarks:
                 first.append(Bookmark(version=storage.version, initial=True))

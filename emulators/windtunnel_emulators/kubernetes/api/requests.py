@@ -125,7 +125,7 @@ def parse_target(path: str) -> Target | None:
                 watched=watched,
             )
         parts = parts[2:]
-    name, subresource = (parts[1:3] + ["", ""])[:2]
+    name, subresource = [*parts[1:3], "", ""][:2]
     rest = ""
     if len(parts) > 3:
         # The path as it was: a proxied path may have empty parts, and a slash at its end.

@@ -9,7 +9,7 @@ from windtunnel_emulators.jsontypes import as_list, as_object
 from windtunnel_emulators.kubernetes.access.interface import Admission
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.api.negotiation import media_type
-from windtunnel_emulators.kubernetes.objects import apply, decode, defaults, validate
+from windtunnel_emulators.kubernetes.objects import apply, decode, defaults, prepare, validate
 from windtunnel_emulators.kubernetes.objects import patch as patches
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.api.deleting import Deletion
-    from windtunnel_emulators.kubernetes.api.options import DeleteOptions, WriteOptions
+    from windtunnel_emulators.kubernetes.api.options import WriteOptions
     from windtunnel_emulators.kubernetes.api.requests import Call
     from windtunnel_emulators.kubernetes.api.served import Served
     from windtunnel_emulators.kubernetes.api.storage import Stored
@@ -49,7 +49,6 @@ _NEEDS_VERSION = frozenset(
         "apiservices.apiregistration.k8s.io",
     }
 )
-_STATUS_AT_BIRTH = frozenset({"nodes", "componentstatuses"})
 _GRACE_S = 30
 
 
@@ -79,12 +78,6 @@ def returns_deleted(served: Served) -> bool:
 def default_policy(served: Served) -> str:
     """What becomes of dependents when the request does not say it; empty for the garbage collector's own way."""
     return "Orphan" if served.storage in _ORPHANED else ""
-
-
-def deletion_status(served: Served, gone: bool, options: DeleteOptions) -> int:
-    """The HTTP status of a deletion that is not refused."""
-    # "the user requested cascading deletion by setting OrphanDependents=false" in the old words.
-    return 200 if gone or options.policy not in ("Foreground", "Background") or served.storage == "pods" else 200
 
 
 def spec_finalizers(whole: JsonObject) -> bool:
@@ -153,27 +146,14 @@ def with_generation(served: Served, new: JsonObject, old: JsonObject, subresourc
     return {**new, "metadata": {**meta.of(new), "generation": counted}}
 
 
-def prepared_for_create(served: Served, whole: JsonObject) -> JsonObject:
-    """A new object without what only its status subresource may write."""
-    if not served.info.has_status or "status" not in whole or served.storage in _STATUS_AT_BIRTH:
-        return whole
-    return {name: value for name, value in whole.items() if name != "status"}
+def prepared_for_create(served: Served, whole: JsonObject, now: datetime) -> JsonObject:
+    """A new object as its kind begins."""
+    return prepare.prepare_create(served.info, whole, meta.timestamp(now))
 
 
 def prepared_for_update(served: Served, new: JsonObject, old: JsonObject, subresource: str) -> JsonObject:
     """The next state with what this way of writing cannot change as it was."""
-    if subresource == "status":
-        made: JsonObject = {**old, "metadata": new.get("metadata", {})}
-        made.pop("status", None)
-        if "status" in new:
-            made["status"] = new["status"]
-        return made
-    if not served.info.has_status:
-        return new
-    made = {name: value for name, value in new.items() if name != "status"}
-    if "status" in old:
-        made["status"] = old["status"]
-    return made
+    return prepare.prepare_update(served.info, old, new, subresource)
 
 
 def decoded(served: Served, body: bytes, kind: str, field_validation: str, *, applied: bool = False) -> Read:

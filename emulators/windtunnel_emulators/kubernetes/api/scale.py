@@ -66,7 +66,7 @@ def scale_of(served: Served, whole: JsonObject) -> JsonObject:
     """The ``Scale`` of an object."""
     replicas, current, labels = _paths(served)
     found = meta.of(whole)
-    kept = {
+    kept: JsonObject = {
         name: found[name]
         for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if name in found

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from windtunnel_emulators.asgi import ClientGone
 from windtunnel_emulators.kubernetes.access.interface import Attributes
 from windtunnel_emulators.kubernetes.api import health
@@ -88,6 +90,7 @@ class ApiServer:
         port = int(self.address.rpartition(":")[2] or 443)
         bootstrap = Bootstrap(self.storage, self.registry, service_cidr=self._service_cidr, port=port)
         await bootstrap.run(self._clock.now())
+        await self._access.start(self.storage, self.registry)
         self._tasks.append(asyncio.create_task(self._bookmarks(), name="bookmarks"))
         self._ready = True
 
@@ -100,6 +103,7 @@ class ApiServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self._access.stop()
         await self._handler.stop()
         await self.storage.settled()
 
@@ -116,7 +120,7 @@ class ApiServer:
         target = parse_target(call.path)
         if target is not None:
             if self._aggregation.serves(target.group, target.version):
-                await self._handler.authorize(user, verb_of(call, target), target)
+                await self._handler.authorize(user, verb_of(call, target), target, call.one("fieldSelector"))
                 return PassedOn(app=self._aggregation.app(target.group, target.version, user))
             return await self._handler.handle(call, target, user)
         self._authorize_path(call, user)
@@ -136,6 +140,9 @@ class ApiServer:
         return found
 
     def _plain(self, call: Call) -> BytesReply | None:
+        document = self._access.document(call.path)
+        if document is not None:
+            return BytesReply(body=msgspec.json.encode(document))
         if call.path.rstrip("/") == "/version":
             return health.version_reply(self.version)
         if call.path == "/metrics":

@@ -81,7 +81,7 @@ def raw_of(whole: JsonObject) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A change. ``old`` is None for a creation; for a deletion ``new`` is the last state, with the deletion's version."""
+    """A change. ``old`` is None for a creation; ``new`` of a deletion is the last state, at the deletion's version."""
 
     version: int
     key: Key
@@ -113,7 +113,7 @@ class Table:
         del self.objects[key]
         del self.order[bisect_left(self.order, key)]
 
-    def list(self, namespace: str | None) -> list[Stored]:
+    def objects_in(self, namespace: str | None) -> list[Stored]:
         """All objects now, or those of a namespace, in order."""
         objects = self.objects
         if namespace is None:
@@ -126,7 +126,7 @@ class Table:
         """The objects as they were at a version. Raises ``TooOld``."""
         newest = self.history[-1].version if self.history else self.floor
         if version >= newest:
-            return self.list(namespace)
+            return self.objects_in(namespace)
         if version < self.floor:
             raise TooOld(self.floor)
         found = self._lists.get(version)
@@ -204,7 +204,9 @@ class Storage:
         )
         for resource, namespace, name, version, body in rows:
             if not (isinstance(body, bytes) and isinstance(version, int)):
-                raise TypeError(f"{resource} {namespace}/{name} of {self._cluster} is not an object of this store")
+                raise TypeError(
+                    f"{resource!r} {namespace!r}/{name!r} of {self._cluster} is not an object of this store"
+                )
             # A row is "apiVersion kind\n" and the object without them, which is how it is sent.
             head, _, raw = body.partition(b"\n")
             api_version, _, kind = head.decode().partition(" ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_list
+from windtunnel_emulators.kubernetes.access.interface import Admission
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.api import rules
 from windtunnel_emulators.kubernetes.api.failures import (
@@ -46,6 +47,8 @@ class Write:
     options: WriteOptions
     operation: str
     """For ``managedFields``: ``Update`` or ``Apply``."""
+    warnings: list[str] = field(default_factory=list, compare=False)
+    """What the client is to be told; admission adds to it."""
     version_free: bool = False
     """The body is no object of the kind: it need not name the version it was made for."""
 
@@ -102,23 +105,20 @@ class Writing:
         served, options, now = write.served, write.options, self._clock.now()
         name = meta.text(body, "name")
         whole = rules.defaulted(served, body)
-        whole = rules.prepared_for_create(served, whole)
         whole = meta.born(whole, namespace=namespace, now=now, generation=rules.first_generation(served))
         key = (namespace, name)
         table = self._storage.table(served.storage)
         if not tracked:
             whole = rules.tracked(served, whole, None, options.manager, "Update", "", now)
-        whole = self._completed(write, whole, None)
-        if name and key in table.objects:
+        if key in table.objects:
             # Admission counts and allocates, which is not for objects that cannot be.
-            causes = rules.check_create(served, whole)
-            if not causes:
-                raise Taken
-        whole = await self._access.admit(self._admission(write, "CREATE", whole, None))
-        causes = rules.check_create(served, whole)
-        if causes:
-            raise invalid(served.kind.group, served.kind.name, name, causes)
+            self._check_new(write, self._completed(write, rules.prepared_for_create(served, whole, now), None))
+            raise Taken
+        whole = await self._access.mutate(self._admission(write, "CREATE", whole, None))
+        whole = self._completed(write, rules.prepared_for_create(served, whole, now), None)
+        self._check_new(write, whole)
         whole = meta.with_metadata(whole, meta.of(whole))
+        await self._access.validate(self._admission(write, "CREATE", whole, None))
         kept = served.keep(whole)
         if options.dry_run:
             if key in table.objects:
@@ -126,6 +126,12 @@ class Writing:
             return Written(object=kept, created=True)
         stored = await self._storage.create(served.storage, key, kept)
         return Written(object=stored.object, created=True)
+
+    def _check_new(self, write: Write, whole: JsonObject) -> None:
+        causes = rules.check_create(write.served, whole)
+        if causes:
+            kind = write.served.kind
+            raise invalid(kind.group, kind.name, meta.text(whole, "name"), causes)
 
     async def change(
         self,
@@ -165,19 +171,19 @@ class Writing:
         old = served.present(current.object)
         new = transform(old)
         self._check_identity(write, current, new)
-        namespace = current.key[0]
         whole = rules.defaulted(served, new)
-        whole = rules.prepared_for_update(served, whole, old, target.subresource)
-        whole = meta.carried(old, whole, namespace=namespace)
-        whole = rules.with_generation(served, whole, old, target.subresource)
+        whole = meta.carried(old, whole, namespace=current.key[0])
         if write.operation != "Apply":
             whole = rules.tracked(served, whole, old, options.manager, "Update", target.subresource, now)
+        whole = await self._access.mutate(self._admission(write, "UPDATE", whole, old))
+        whole = rules.prepared_for_update(served, whole, old, target.subresource)
+        whole = rules.with_generation(served, whole, old, target.subresource)
         whole = self._completed(write, whole, old)
-        whole = await self._access.admit(self._admission(write, "UPDATE", whole, old))
         causes = rules.check_update(served, old, whole, target.subresource)
         if causes:
             raise invalid(kind.group, kind.name, target.name, causes)
         whole = meta.with_metadata(whole, meta.of(whole))
+        await self._access.validate(self._admission(write, "UPDATE", whole, old))
         kept = served.keep(whole)
         if rules.unchanged(current.object, kept):
             return Written(object=current.object)
@@ -201,9 +207,7 @@ class Writing:
             and not rules.spec_finalizers(whole)
         )
 
-    def _admission(self, write: Write, operation: str, new: JsonObject, old: JsonObject | None):  # type: ignore[no-untyped-def]
-        from windtunnel_emulators.kubernetes.access.interface import Admission
-
+    def _admission(self, write: Write, operation: str, new: JsonObject, old: JsonObject | None) -> Admission:
         return Admission(
             kind=write.served.kind,
             subresource=write.target.subresource,
@@ -214,6 +218,7 @@ class Writing:
             old=old,
             user=write.user,
             dry_run=write.options.dry_run,
+            warnings=write.warnings,
         )
 
     def _check_namespace(self, body: JsonObject, namespace: str) -> None:
