@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from windtunnel.adapters.aks_change import changed, definition_of
-from windtunnel.adapters.aks_objects import Container, Liveness, Service
+from windtunnel.adapters.aks_objects import PULL_SECRET, Service, read_workload
 from windtunnel.adapters.aks_view import AksView, Info, cores, gigabytes
 from windtunnel.aks_options import AksChange, AksOptions
 from windtunnel.errors import InvalidSpec
 from windtunnel.interface import ServiceState
 from windtunnel.spec import Change, Spec, Target
 from windtunnel_scoring.router import objects
+from windtunnel_scoring.router.manifests import Liveness, Workload
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ def service(**options: Any) -> Service:
         namespace="azureml",
         info=Info(model="m", tags={"a": "1"}),
         secrets=objects.Secrets(primary_key="p", secondary_key="s", token_key="t"),
-        containers={"wing": Container(image="r/i:1", cpu_cores=0.1, memory_gb=0.5, environment={"A": "1"})},
+        workloads={"wing": Workload(image="r/i:1", cpu=0.1, memory_gb=0.5, environment={"A": "1"})},
     )
 
 
@@ -141,19 +142,20 @@ def test_a_crash_says_its_exit_code_and_what_it_may_be() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    container = Container(
+    workload = Workload(
         image="r/i:1",
-        cpu_cores=0.25,
+        cpu=0.25,
         memory_gb=1.5,
-        cpu_cores_limit=1.0,
+        cpu_limit=1.0,
         memory_gb_limit=2.0,
-        gpu_cores=1,
+        gpu=1,
         environment={"A": "1", "B": "=2"},
-        liveness=Liveness(period_seconds=7, initial_delay_seconds=1, failure_threshold=9),
+        pull_secret=PULL_SECRET,
+        liveness=Liveness(period_s=7, initial_delay_s=1, failure_threshold=9),
     )
-    written = replace(service(num_replicas=2), containers={"wing": container})
+    written = replace(service(num_replicas=2), workloads={"wing": workload})
     *_, found = written.manifests()
-    assert Container.read(found) == container
+    assert read_workload(found) == workload
     assert found["spec"]["replicas"] == 2  # type: ignore[index,call-overload]
 
 
@@ -180,12 +182,10 @@ def test_tokens_need_keys_to_be_off() -> None:
 
 
 def test_a_limit_stays_above_what_is_asked_for() -> None:
-    limited = replace(
-        service(), containers={"wing": Container(image="i", cpu_cores=0.1, memory_gb=0.5, cpu_cores_limit=0.5)}
-    )
+    limited = replace(service(), workloads={"wing": Workload(image="i", cpu=0.1, memory_gb=0.5, cpu_limit=0.5)})
     with pytest.raises(InvalidSpec, match="cpu_cores_limit must be greater than or equal to cpu_cores"):
         changed(limited, Change(cpu=1.0))
-    assert changed(limited, Change(cpu=0.4)).containers["wing"].cpu_cores == 0.4
+    assert changed(limited, Change(cpu=0.4)).workloads["wing"].cpu == 0.4
 
 
 def test_a_broken_note_reads_as_an_empty_one() -> None:
@@ -198,6 +198,6 @@ def test_quantities_of_cpu(text: str, value: float | None) -> None:
     assert cores(text) == value
 
 
-@pytest.mark.parametrize(("text", "value"), [("500M", 0.5), ("1G", 1.0), ("1Gi", 1.074), ("", None)])
+@pytest.mark.parametrize(("text", "value"), [("512Mi", 0.5), ("1Gi", 1.0), ("1G", 0.931), ("", None)])
 def test_quantities_of_memory(text: str, value: float | None) -> None:
     assert gigabytes(text) == value

@@ -130,7 +130,7 @@ class AksAdapter:
                 tags=dict(spec.tags),
             ),
             secrets=objects.Secrets(primary_key=keys.primary, secondary_key=keys.secondary, token_key=new_key()),
-            containers={definition_of(spec).default.name: self._work.container(spec, image)},
+            workloads={definition_of(spec).default.name: self._work.workload(spec, image)},
         )
 
     # --- update
@@ -164,9 +164,9 @@ class AksAdapter:
             self.target, name, Record(spec=spec_to_json(spec), context_digest=context.digest, image=image)
         )
         default = service.definition.default.name
-        containers = {**service.containers, default: replace(service.containers[default], image=image)}
+        workloads = {**service.workloads, default: replace(service.workloads[default], image=image)}
         info = replace(service.info, model=spec.effective_model_name, model_digest=model.sha256)
-        return replace(service, containers=containers, info=info)
+        return replace(service, workloads=workloads, info=info)
 
     def scale(self, name: str, replicas: int) -> BackgroundOperation[Deployment]:
         """Raises ``InvalidSpec`` for a number of replicas that cannot be."""

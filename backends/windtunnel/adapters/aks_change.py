@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from windtunnel.adapters.aks_objects import Liveness
 from windtunnel.aks_options import (
     DEFAULT_REFRESH_SECONDS,
     DEFAULT_TARGET_UTILIZATION,
@@ -15,11 +14,25 @@ from windtunnel.errors import InvalidSpec
 from windtunnel_scoring.router.definition import AutoScaler, LayoutError, ServiceDefinition, VersionDefinition
 
 if TYPE_CHECKING:
-    from windtunnel.adapters.aks_objects import Container, Service
+    from windtunnel.adapters.aks_objects import Service
     from windtunnel.spec import Change, Spec
+    from windtunnel_scoring.router.manifests import Workload
 
-_LIVENESS = tuple(f.name for f in fields(Liveness))
-_SIZES = ("cpu_cores", "memory_gb", "cpu_cores_limit", "memory_gb_limit", "gpu_cores")
+_SIZES = {
+    "cpu_cores": "cpu",
+    "memory_gb": "memory_gb",
+    "cpu_cores_limit": "cpu_limit",
+    "memory_gb_limit": "memory_gb_limit",
+    "gpu_cores": "gpu",
+}
+_LIVENESS = {
+    "period_seconds": "period_s",
+    "initial_delay_seconds": "initial_delay_s",
+    "timeout_seconds": "timeout_s",
+    "success_threshold": "success_threshold",
+    "failure_threshold": "failure_threshold",
+}
+"""What Azure ML calls a thing, and what the layout does."""
 
 
 def definition_of(spec: Spec) -> ServiceDefinition:
@@ -56,7 +69,7 @@ def changed(service: Service, change: Change) -> Service:
     only_aks = change.aks or AksChange()
     definition = _authenticated(service.definition, change, only_aks)
     default = definition.default
-    container = _resized(service.containers[default.name], change, only_aks)
+    workload = _resized(service.workloads[default.name], change, only_aks)
     if only_aks.app_insights is not None:
         definition = replace(definition, app_insights_enabled=only_aks.app_insights)
     version = _retuned(default, only_aks)
@@ -66,9 +79,7 @@ def changed(service: Service, change: Change) -> Service:
         definition = replace(definition, versions=versions)
     except LayoutError as error:
         raise InvalidSpec(f"Error, {error}") from error
-    return replace(
-        service, definition=definition, info=info, containers={**service.containers, default.name: container}
-    )
+    return replace(service, definition=definition, info=info, workloads={**service.workloads, default.name: workload})
 
 
 def _authenticated(definition: ServiceDefinition, change: Change, only_aks: AksChange) -> ServiceDefinition:
@@ -87,20 +98,20 @@ def _authenticated(definition: ServiceDefinition, change: Change, only_aks: AksC
     )
 
 
-def _resized(container: Container, change: Change, only_aks: AksChange) -> Container:
-    sizes = {name: value for name, value in only_aks.given.items() if name in _SIZES}
+def _resized(workload: Workload, change: Change, only_aks: AksChange) -> Workload:
+    sizes = {_SIZES[name]: value for name, value in only_aks.given.items() if name in _SIZES}
     if change.cpu is not None:
-        sizes["cpu_cores"] = change.cpu
+        sizes["cpu"] = change.cpu
     if change.memory_gb is not None:
         sizes["memory_gb"] = change.memory_gb
-    probe = {name: value for name, value in only_aks.given.items() if name in _LIVENESS}
-    found = replace(container, **sizes)  # type: ignore[arg-type]  # AksChange has checked the types
+    probe = {_LIVENESS[name]: value for name, value in only_aks.given.items() if name in _LIVENESS}
+    found = replace(workload, **sizes)  # type: ignore[arg-type]  # AksChange has checked the types
     if probe:
         found = replace(found, liveness=replace(found.liveness, **probe))  # type: ignore[arg-type]  # likewise
     if change.environment is not None:
         found = replace(found, environment=dict(change.environment))
     for limit, request, name in (
-        (found.cpu_cores_limit, found.cpu_cores, "cpu_cores"),
+        (found.cpu_limit, found.cpu, "cpu_cores"),
         (found.memory_gb_limit, found.memory_gb, "memory_gb"),
     ):
         if not request > 0:

@@ -32,6 +32,10 @@ REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 UNSCHEDULABLE_S = 300.0
 """Azure ML gives up after five minutes (how-to-troubleshoot-deployment)."""
 STARTING_S = 120.0
+_OWN_ENVIRONMENT = frozenset(
+    {"SERVICE_PATH_PREFIX", "AML_CORS_ORIGINS", "AML_MODEL_DC_STORAGE_ENABLED", "AML_APP_INSIGHTS_ENABLED"}
+)
+"""Variables that ``manifests.version_deployment`` sets by itself."""
 _NO_START = frozenset(
     {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError"}
 )
@@ -199,7 +203,7 @@ def user_environment(container: JsonObject) -> dict[str, str]:
     """The variables that the user gave."""
     variables = [as_object(v) for v in as_list(container.get("env"))]
     pairs = {as_str(v.get("name")): as_str(v.get("value")) for v in variables if "value" in v}
-    return {name: value for name, value in pairs.items() if name not in RESERVED_ENVIRONMENT}
+    return {name: value for name, value in pairs.items() if name not in RESERVED_ENVIRONMENT | _OWN_ENVIRONMENT}
 
 
 def cores(text: str) -> float | None:
@@ -210,12 +214,12 @@ def cores(text: str) -> float | None:
 
 
 def gigabytes(text: str) -> float | None:
-    """Of a Kubernetes quantity of memory."""
+    """Of a Kubernetes quantity of memory; 1024 Mi are one, as when they were written."""
     factors = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
     for suffix, factor in factors.items():
         if text.endswith(suffix):
-            return round(float(text.removesuffix(suffix)) * factor / 1e9, 3)
-    return round(float(text) / 1e9, 3) if text else None
+            return round(float(text.removesuffix(suffix)) * factor / 2**30, 3)
+    return round(float(text) / 2**30, 3) if text else None
 
 
 def _rolled_out(deployment: JsonObject) -> bool:

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, ClassVar
 
-from windtunnel.adapters.aks_objects import MODEL_DATA, PULL_SECRET, SCORING, Container, Liveness
+from windtunnel.adapters.aks_objects import MODEL_DATA, PULL_SECRET, SCORING
 from windtunnel.adapters.aks_router import Router
 from windtunnel.adapters.building import Building
 from windtunnel.errors import InvalidSpec, NotConfigured, NotFound
@@ -14,6 +14,7 @@ from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel.spec import Target
 from windtunnel_scoring.router import objects
+from windtunnel_scoring.router.manifests import Liveness, Workload
 
 if TYPE_CHECKING:
     from windtunnel.adapters.aks_cluster import Cluster
@@ -25,26 +26,30 @@ if TYPE_CHECKING:
     from windtunnel.spec import Spec
 
 
+_DATA_STORAGE = "AML_MODEL_DC_STORAGE"
+"""The variable that Azure ML's data collector reads."""
+
+
 class AksWork(Building):
     """Raises the errors of ``windtunnel.errors``."""
 
     target: ClassVar[Target] = Target.AKS
 
-    def container(self, spec: Spec, image: str) -> Container:
+    def workload(self, spec: Spec, image: str) -> Workload:
         """The scoring server of a new service."""
         options = spec.aks
-        return Container(
+        return Workload(
             image=image,
-            cpu_cores=options.cpu_cores,
+            cpu=options.cpu_cores,
             memory_gb=options.memory_gb,
-            cpu_cores_limit=options.cpu_cores_limit,
+            cpu_limit=options.cpu_cores_limit,
             memory_gb_limit=options.memory_gb_limit,
-            gpu_cores=options.gpu_cores,
+            gpu=options.gpu_cores,
             environment=dict(spec.environment),
             liveness=Liveness(
-                period_seconds=options.period_seconds,
-                initial_delay_seconds=options.initial_delay_seconds,
-                timeout_seconds=options.timeout_seconds,
+                period_s=options.period_seconds,
+                initial_delay_s=options.initial_delay_seconds,
+                timeout_s=options.timeout_seconds,
                 success_threshold=options.success_threshold,
                 failure_threshold=options.failure_threshold,
             ),
@@ -58,7 +63,7 @@ class AksWork(Building):
             kube.apply(self._pull_secret(registry, namespace))
         if any(version.collects_data for version in service.definition.versions):
             kube.apply(self._model_data(service.namespace))
-        image = next(iter(service.containers.values())).image
+        image = next(iter(service.workloads.values())).image
         if Router(kube).ensure(image, cluster.purpose):
             self._progress(Progress(step=f"deployed the router of cluster {cluster.name}"))
 
@@ -77,7 +82,7 @@ class AksWork(Building):
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/dockerconfigjson",
-            "metadata": {"name": PULL_SECRET, "namespace": namespace, "labels": objects.labels("")},
+            "metadata": {"name": PULL_SECRET, "namespace": namespace, "labels": {objects.MANAGED_LABEL: "windtunnel"}},
             "data": {".dockerconfigjson": content},
         }
 
@@ -94,8 +99,8 @@ class AksWork(Building):
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "Opaque",
-            "metadata": {"name": MODEL_DATA, "namespace": namespace, "labels": objects.labels("")},
-            "data": {"storage": base64.b64encode(storage.encode()).decode()},
+            "metadata": {"name": MODEL_DATA, "namespace": namespace, "labels": {objects.MANAGED_LABEL: "windtunnel"}},
+            "data": {_DATA_STORAGE: base64.b64encode(storage.encode()).decode()},
         }
 
     def apply(self, kube: Kube, service: Service, *, replaces: Service | None) -> None:
