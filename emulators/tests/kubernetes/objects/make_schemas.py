@@ -157,13 +157,28 @@ def kinds(server: Server) -> list[dict]:
     return found
 
 
+def columns(server: Server, resources: list[dict]) -> dict[str, list]:
+    """The columns of the tables of each kind: name, type, format, priority."""
+    found: dict[str, list] = {}
+    for kind in resources:
+        if "list" in kind["verbs"]:
+            root = f"/apis/{kind['group']}/{kind['version']}" if kind["group"] else f"/api/{kind['version']}"
+            table = server.get(f"{root}/{kind['plural']}?limit=1", "application/json;as=Table;v=v1;g=meta.k8s.io")
+            names = ("name", "type", "format", "priority")
+            listed = [[column[name] for name in names] for column in table["columnDefinitions"]]
+            found[f"{kind['group'] or 'core'}/{kind['kind']}"] = listed
+    return found
+
+
 def main() -> None:
     kubeconfig, modules, output = map(Path, sys.argv[1:4])
     server = Server(kubeconfig)
     schemas = definitions(server)
     with_go_facts(schemas, modules)
     write(output / "definitions.json", schemas)
-    write(output / "kinds.json", kinds(server))
+    found = kinds(server)
+    write(output / "kinds.json", found)
+    write(output / "columns.json", columns(server, found))
 
 
 def with_go_facts(schemas: dict[str, dict], modules: Path) -> None:
