@@ -98,7 +98,23 @@ def load(settings: ServerSettings, main_thread: MainThread) -> tuple[Scorer, Exe
     session = Session(path, threads=threads)
     concurrency = settings.concurrency or max(2, threads)
     logger.info("loaded %s: %d threads, %d requests at once (%g processors)", path, threads, concurrency, cpus)
-    return ModelScorer(session, timeout_ms=settings.scoring_timeout_ms), PoolExecutor(concurrency)
+    collection = None
+    if settings.collects_data:
+        from windtunnel_scoring.collection.automatic import AutomaticCollection
+
+        collection = AutomaticCollection(_model_name(path))
+    scorer = ModelScorer(session, timeout_ms=settings.scoring_timeout_ms, collection=collection)
+    return scorer, PoolExecutor(concurrency)
+
+
+def _model_name(path: Path) -> str:
+    """The name under which a model is registered: ``.../azureml-models/<name>/<version>/<file>``."""
+    folders = path.parts[:-1]
+    if "azureml-models" in folders:
+        below = folders[folders.index("azureml-models") + 1 :]
+        if below:
+            return below[0]
+    return path.stem
 
 
 def _log_failure(error: StartError) -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 _UNSUPPORTED = (
     ("AML_APP_INSIGHTS_ENABLED", "nothing is sent to Application Insights; the log holds one line per request"),
-    ("AML_MODEL_DC_STORAGE_ENABLED", "no model data is collected"),
     ("WORKER_PRELOAD", "each worker runs init() itself"),
     ("AZUREML_DEBUG_PORT", "no debugger is attached"),
 )
+
+_COLLECTION = ("AML_MODEL_DC_STORAGE_ENABLED", "AML_MODEL_DC_DEBUG")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,8 @@ class ServerSettings:
     legacy_errors: bool = False
     """A failure of run() answers as in 2018: 502 and the exception's text, instead of 500 and a fixed sentence."""
     send_version: bool = True
+    collects_data: bool = False
+    """A model without a script: whether its inputs and predictions are collected (see ``collection/settings.py``)."""
     unsupported: tuple[str, ...] = ()
     """Sentences about documented variables that are set and have no effect here."""
 
@@ -91,6 +94,7 @@ class ServerSettings:
             grace_s=environment.decimal("WINDTUNNEL_GRACE_S", default.grace_s) or default.grace_s,
             ready_file=Path(ready) if ready else None,
             legacy_errors=environment.flag("WINDTUNNEL_LEGACY_ERRORS"),
+            collects_data="true" in (environment.text(name).lower() for name in _COLLECTION),
             send_version=environment.flag("SERVER_VERSION_LOG_RESPONSE_ENABLED", default=True),
             unsupported=tuple(
                 f"{name} has no effect here: {why}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from windtunnel_scoring import current
 from windtunnel_scoring.asgi import json_response
 from windtunnel_scoring.errors import Refusal
 from windtunnel_scoring.model import body, native, schema
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
     from windtunnel_scoring.model.runtime import Output, Port, Session
 
 
+class Collection(Protocol):
+    """Who sees inputs and outputs; never raises and never waits."""
+
+    def observe(self, inputs: Mapping[str, Array], outputs: Mapping[str, Output]) -> None: ...
+
+
 class ModelScorer:
     """One loaded model; may be called from several threads."""
 
     methods = frozenset(("GET", "POST"))
 
-    def __init__(self, session: Session, *, timeout_ms: int) -> None:
+    def __init__(self, session: Session, *, timeout_ms: int, collection: Collection | None = None) -> None:
         self._session = session
+        self._collection = collection
         self._timeout_ms = timeout_ms
         self._watchdog = Watchdog()
         self.description = schema.describe(session.inputs, session.outputs)
@@ -42,6 +50,7 @@ class ModelScorer:
         return native.failure(status, message)
 
     def score(self, request: Request) -> Outcome:
+        current.request_id.set(request.headers.get("x-request-id") or current.NO_ID)
         if native.owns(request.path):
             return self._native(request, native.request_form(request))
         if request.method == "POST" and request.headers.media_type in native.PROTOBUF_TYPES:
@@ -86,4 +95,7 @@ class ModelScorer:
             given = ", ".join(f"{name!r} of shape {list(array.shape)}" for name, array in feeds.items())
             wanted = ", ".join(map(expectation, self._session.inputs))
             raise Refusal(400, f"the model could not compute with {given} ({wanted}): {error}") from error
-        return outputs, (time.perf_counter() - started) * 1000
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        if self._collection is not None:
+            self._collection.observe(feeds, dict(zip(names, outputs, strict=True)))
+        return outputs, elapsed_ms

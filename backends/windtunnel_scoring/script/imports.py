@@ -1,9 +1,9 @@
-"""The documented names by which a script imports raw HTTP and model paths, when nobody else provides them.
+"""The documented names by which a script imports raw HTTP, model paths and data collection, when nobody else has them.
 
 A finder at the very end of ``sys.meta_path`` answers for a fixed list of module names. Because it is asked last, an
-installed ``azureml-inference-server-http``, ``azureml-contrib-services`` or ``azureml-core`` always wins and nothing
-is shadowed; and because the modules exist only after ``offer`` was called, other programs in the same environment
-never see them. A package of those names in our own distribution would do both.
+installed ``azureml-inference-server-http``, ``azureml-contrib-services``, ``azureml-core`` or ``azureml-monitoring``
+always wins and nothing is shadowed; and because the modules exist only after ``offer`` was called, other programs in
+the same environment never see them. A package of those names in our own distribution would do both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
+from windtunnel_scoring.collection.collector import ModelDataCollector
 from windtunnel_scoring.script.models import Model
 from windtunnel_scoring.script.rawhttp import AMLRequest, AMLResponse, rawhttp
 
@@ -33,6 +34,8 @@ OFFERED: Mapping[str, Mapping[str, object]] = {
     "azureml.contrib.services.aml_request": _REQUEST,
     "azureml.contrib.services.aml_response": _RESPONSE,
     "azureml.core": {"Model": Model},
+    "azureml.monitoring": {"ModelDataCollector": ModelDataCollector},
+    "azureml.monitoring.modeldatacollector": {"ModelDataCollector": ModelDataCollector},
     "azureml.core.model": {"Model": Model},
 }
 """Each module, and what is in it."""

@@ -9,6 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, cast
 
+from windtunnel_scoring import current
 from windtunnel_scoring.asgi import Response, json_response, message_response
 from windtunnel_scoring.errors import NotSerialisable, RunFailed, ScoringTimeout, ScriptError
 from windtunnel_scoring.scorer import Outcome
@@ -56,6 +57,7 @@ class ScriptScorer:
         arguments = self._script.parser.arguments(request)
         if self._script.wants_headers:
             arguments["request_headers"] = request.headers.titled()
+        current.request_id.set(request.headers.get("x-request-id") or current.NO_ID)
         started = time.perf_counter()
         try:
             with interrupted_after(self._timeout_ms / 1000):
