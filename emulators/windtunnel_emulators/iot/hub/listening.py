@@ -1,4 +1,4 @@
-"""The sockets of one hub, all at its own address: 8883 for MQTT, a port for the service API, 443 where it may be opened.
+"""The sockets of one hub, all at its own address: 8883 for MQTT, a port for the service API, 443 where it can be had.
 
 At 443 clients expect both the service API and MQTT over WebSockets. Most systems keep that port for the superuser; then
 the service API is at its own port alone, and WebSockets, for which clients take no other port, cannot be had.

@@ -1,0 +1,97 @@
+"""The service API as an ASGI application: who calls, which route, the answer. MQTT over WebSockets comes here too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.asgi import ClientGone
+from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
+from windtunnel_emulators.iot.service import bulk, devices, methods, modules, twins, unbuilt
+from windtunnel_emulators.iot.service.access import Access, check_rights
+from windtunnel_emulators.iot.service.answers import send_answer, send_error
+from windtunnel_emulators.iot.service.requests import Request, headers_of, path_segments, query_of, read_body
+from windtunnel_emulators.iot.service.routes import find
+from windtunnel_emulators.iot.service.upgrades import WEB_SOCKET, upgrade
+from windtunnel_emulators.logs import log_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from windtunnel_emulators.asgi import Message, Receive, Scope, Send
+    from windtunnel_emulators.iot.hub.hub import Hub
+    from windtunnel_emulators.iot.service.requests import Answer
+    from windtunnel_emulators.iot.service.routes import Route
+
+ROUTES: tuple[Route, ...] = (
+    *bulk.ROUTES,
+    *devices.ROUTES,
+    *modules.ROUTES,
+    *twins.ROUTES,
+    *methods.ROUTES,
+    *unbuilt.ROUTES,
+)
+"""In order: the first that fits counts. A path of fixed words comes before one with a placeholder in their place."""
+
+
+class ServiceApi:
+    """The application of one hub."""
+
+    def __init__(self, hub: Hub, verify: Callable[[str, frozenset[str]], object]) -> None:
+        """``verify`` checks an Entra token for audiences (``Access``)."""
+        self._hub = hub
+        self._access = Access(hub, verify)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        clock = self._hub.clock
+        started, status = clock.monotonic(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._respond(scope, receive, noted)
+        except ClientGone:
+            status = 499
+        finally:
+            log_request(scope, status, clock.monotonic() - started)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            segments = path_segments(scope)
+            if segments == WEB_SOCKET:
+                await upgrade(self._hub, scope, send)
+                return
+            answer = await self._answer(scope, segments, receive)
+        except HubError as error:
+            await send_error(send, error, self._hub.clock.now())
+            return
+        await send_answer(send, answer)
+
+    async def _answer(self, scope: Scope, segments: tuple[str, ...], receive: Receive) -> Answer:
+        headers, query = headers_of(scope), query_of(scope)
+        caller = self._access.caller(headers.get("authorization", ""), "/".join(segments))
+        found = find(ROUTES, scope["method"], segments)
+        if found is True:
+            raise HubError(405, "MethodNotAllowed", f"{scope['method']} is nothing that this path knows.")
+        if isinstance(found, bool):
+            raise HubError(404, "NotFound", f"There is nothing at '/{'/'.join(segments)[:200]}'.")
+        check_rights(
+            caller,
+            found.route.needs,
+            own=found.parameters.get("device") if found.route.own else None,
+        )
+        if not query.get("api-version"):
+            raise argument_invalid("The query parameter api-version is required.")
+        request = Request(
+            method=scope["method"],
+            segments=segments,
+            parameters=found.parameters,
+            query=query,
+            headers=headers,
+            body=await read_body(receive),
+            caller=caller,
+        )
+        return await found.route.act(self._hub, request)
