@@ -55,7 +55,7 @@ def decoded(
         if info.custom:
             from windtunnel_emulators.kubernetes.objects.structural import fit_custom
 
-            made, notes = fit_custom(info, whole)
+            made, notes = fit_custom(info, whole, bare=bare)
         else:
             fitter = Fitter(bare=bare)
             made, notes = fitter.fit(info.schema, whole), fitter.notes

@@ -15,6 +15,7 @@ from windtunnel_emulators.kubernetes.objects.causes import BadObject
 from windtunnel_emulators.kubernetes.objects.schemas import (
     INT_OR_STRING,
     MICRO_TIME,
+    OBJECT_META,
     QUANTITY,
     TIME,
     Schema,
@@ -60,6 +61,13 @@ class Fitter:
     def fit(self, name: str, value: JsonObject) -> JsonObject:
         """An object of the definition ``name``."""
         return self._struct(definition(name), struct_name(name), value, "", "")
+
+    def fit_metadata(self, value: Json) -> JsonObject:
+        """The metadata of an object whose other fields are somebody else's. Raises ``BadObject``."""
+        if not isinstance(value, dict):
+            raise BadObject(f"json: cannot unmarshal {json_word(value)} into Go value of type v1.ObjectMeta")
+        made = self._struct(definition(OBJECT_META), "ObjectMeta", value, "", "metadata")
+        return {name: inner for name, inner in made.items() if inner is not None}
 
     def _note(self, what: str, path: str) -> None:
         if len(self.notes) < MOST_NOTES:

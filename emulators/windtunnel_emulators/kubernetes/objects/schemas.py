@@ -54,6 +54,9 @@ class Schema(msgspec.Struct, omit_defaults=True, kw_only=True):
     preserve: bool = False
     """Unknown fields are kept (custom resources)."""
     int_or_string: bool = False
+    nullable: bool = False
+    raw: dict[str, object] | None = None
+    """The whole JSON schema, of a custom resource."""
     embedded: bool = False
     """The value is a whole object with its own ``apiVersion``, ``kind`` and ``metadata``."""
 
