@@ -87,6 +87,8 @@ class Probe:
     failure_threshold: int = 3
     grace_s: float | None = None
     """Between SIGTERM and SIGKILL when it has the container ended; None for the group's."""
+    eager: bool = False
+    """Asked more often in the first period, until it passes: what fails then is not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.runtime.plan import Probe, ProbeAction
 
 KEPT_OUTPUT = 1024
+_FIRST_EAGER_S, _LAST_EAGER_S = 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,28 @@ async def watch(probe: Probe, container: Container, clock: Clock) -> AsyncGenera
     """Ask for ever, at the probe's period, and judge."""
     good = bad = 0
     await clock.sleep(probe.initial_delay_s)
+    if probe.eager:
+        async for early in _eagerly(probe, container, clock):
+            good = 1
+            yield Verdict(outcome=early, passed=probe.success_threshold <= 1, failed=False)
+            await clock.sleep(probe.period_s)
     while True:
         outcome = await ask(probe, container, clock)
         good, bad = (good + 1, 0) if outcome.healthy else (0, bad + 1)
         yield Verdict(outcome=outcome, passed=good >= probe.success_threshold, failed=bad >= probe.failure_threshold)
         await clock.sleep(probe.period_s)
+
+
+async def _eagerly(probe: Probe, container: Container, clock: Clock) -> AsyncGenerator[Outcome]:
+    """The first healthy answer of the first period, if there is one."""
+    wait_s, end = _FIRST_EAGER_S, clock.monotonic() + probe.period_s
+    while clock.monotonic() + wait_s < end:
+        outcome = await ask(probe, container, clock)
+        if outcome.healthy:
+            yield outcome
+            return
+        await clock.sleep(wait_s)
+        wait_s = min(_LAST_EAGER_S, wait_s * 1.5)
 
 
 async def ask(probe: Probe, container: Container, clock: Clock) -> Outcome:

@@ -1,7 +1,7 @@
 """Which loopback address stands behind a pod's address.
 
-A pod has an address of its node's range (``10.244.1.7``) in its status, as an API server takes no loopback address in an
-EndpointSlice. Its processes listen at a loopback address of the runtime; whatever connects to a pod in this process
+A pod has an address of its node's range (``10.244.1.7``) in its status, as an API server takes no loopback address in
+an EndpointSlice. Its processes listen at a loopback address of the runtime; whatever connects to a pod in this process
 asks this mapping. A Service's address (``10.0.3.4``) leads to the loopback address of the same last two numbers in the
 block that this cluster has to itself (``127.200.3.4``).
 """
@@ -12,10 +12,6 @@ import hashlib
 import ipaddress
 import logging
 import socket
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 _FIRST_BLOCK, _BLOCKS = 128, 96
@@ -73,33 +69,35 @@ class PodAddresses:
     def __init__(self) -> None:
         self._loopback: dict[str, str] = {}
         self._leaving: set[str] = set()
-        self._listeners: list[Callable[[], None]] = []
+        self._known_leaving: frozenset[str] = frozenset()
 
     def set(self, address: str, loopback: str) -> None:
         """A pod has that address from now on."""
         self._loopback[address] = loopback
-        self._leaving.discard(address)
+        self._stay(address)
 
     def leave(self, address: str) -> None:
         """The pod is about to end: it gets no new connections, and keeps those that it has."""
         if address in self._loopback and address not in self._leaving:
             self._leaving.add(address)
-            for listener in self._listeners:
-                listener()
+            self._known_leaving = frozenset(self._leaving)
 
     def forget(self, address: str) -> None:
         self._loopback.pop(address, None)
-        self._leaving.discard(address)
+        self._stay(address)
+
+    def _stay(self, address: str) -> None:
+        if address in self._leaving:
+            self._leaving.discard(address)
+            self._known_leaving = frozenset(self._leaving)
 
     def loopback(self, address: str) -> str | None:
         """None for an address of no pod here."""
         return self._loopback.get(address)
 
-    def leaving(self, address: str) -> bool:
-        return address in self._leaving
-
-    def on_leave(self, listener: Callable[[], None]) -> None:
-        self._listeners.append(listener)
+    def all_leaving(self) -> frozenset[str]:
+        """The addresses of pods that are about to end."""
+        return self._known_leaving
 
 
 class ServiceBlock:

@@ -1,5 +1,6 @@
-"""Files of a volume that change together, as a kubelet writes them: ``key`` -> ``..data/key``, ``..data`` -> a folder of
-that moment, so that a reader sees all of one state.
+"""Files of a volume that change together, as a kubelet writes them.
+
+``key`` is a link to ``..data/key`` and ``..data`` one to a folder of that moment, so that a reader sees one state.
 """
 
 from __future__ import annotations

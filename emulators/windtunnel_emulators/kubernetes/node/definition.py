@@ -72,7 +72,6 @@ def node_labels(definition: NodeDefinition) -> dict[str, str]:
         "topology.kubernetes.io/zone": definition.zone,
         "failure-domain.beta.kubernetes.io/zone": definition.zone,
         "kubernetes.azure.com/role": "agent",
-        "kubernetes.io/role": "agent",
     }
     return {**labels, **definition.labels}
 
@@ -120,7 +119,7 @@ def reserved_cpu_m(cores: int) -> int:
 
 
 def reserved_memory_bytes(memory: int, pods: int) -> int:
-    """The same page, Kubernetes 1.29 and later: the lesser of 20 MB a pod and 50 MB, and 25 %; eviction below 100 MB."""
+    """The same page, Kubernetes 1.29 and later: 20 MB a pod and 50 MB, at most 25 %; eviction below 100 MB."""
     return min((20 * pods + 50) * _MIB, memory // 4) + 100 * _MIB
 
 

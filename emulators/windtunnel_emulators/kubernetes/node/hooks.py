@@ -82,13 +82,7 @@ class PodHooks:
         )
 
     async def message(self, plan: ContainerPlan, run: int, end: Exit) -> str:
-        file = self._message_file(plan.name, run)
-        try:
-            with open(file, "rb") as source:
-                found = source.read(_LONGEST_MESSAGE)
-            os.unlink(file)
-        except OSError:
-            found = b""
+        found = _taken(self._message_file(plan.name, run))
         if found:
             return found.decode("utf-8", "replace")
         container = self._container(self._pod(), plan.name)
@@ -121,6 +115,18 @@ class PodHooks:
 
     def takes_tty(self, name: str) -> bool:
         return flag(self._container(self._pod(), name), "tty")
+
+
+def _taken(file: Path) -> bytes:
+    """What a container wrote there; the file is gone after that."""
+    try:
+        with open(file, "rb") as source:
+            found = source.read(_LONGEST_MESSAGE)
+        os.unlink(file)
+    except OSError:
+        # It has removed the file itself.
+        return b""
+    return found
 
 
 def _names(alias: JsonObject) -> list[str]:

@@ -65,8 +65,8 @@ def _container(container: JsonObject, spec: JsonObject, *, init: bool = False) -
         cpu=_quantity(dig(container, "resources", "limits", "cpu")),
         memory_bytes=_bytes(dig(container, "resources", "limits", "memory")),
         liveness=_probe(container, "livenessProbe") if lasting else None,
-        readiness=_probe(container, "readinessProbe") if lasting else None,
-        startup=_probe(container, "startupProbe") if lasting else None,
+        readiness=_probe(container, "readinessProbe", eager=True) if lasting else None,
+        startup=_probe(container, "startupProbe", eager=True) if lasting else None,
         post_start=_hook(container, "postStart") if lasting else None,
         pre_stop=_hook(container, "preStop") if lasting else None,
         pull=PullPolicy(text(container, "imagePullPolicy", default="IfNotPresent")),
@@ -76,7 +76,7 @@ def _container(container: JsonObject, spec: JsonObject, *, init: bool = False) -
     )
 
 
-def _probe(container: JsonObject, field: str) -> Probe | None:
+def _probe(container: JsonObject, field: str, *, eager: bool = False) -> Probe | None:
     probe = container.get(field)
     if not isinstance(probe, dict):
         return None
@@ -92,6 +92,7 @@ def _probe(container: JsonObject, field: str) -> Probe | None:
         success_threshold=number(probe, "successThreshold") or 1,
         failure_threshold=number(probe, "failureThreshold") or 3,
         grace_s=None if grace is None else float(grace),
+        eager=eager,
     )
 
 

@@ -1,4 +1,4 @@
-"""Who may ask a kubelet: clients with a certificate of the cluster's authority that are its API server or its masters."""
+"""Who may ask a kubelet: clients with a certificate of the cluster that are its API server or one of its masters."""
 
 from __future__ import annotations
 
