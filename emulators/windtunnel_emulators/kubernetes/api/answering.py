@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from windtunnel_emulators.asgi import respond
+from windtunnel_emulators.jsontypes import as_object
 from windtunnel_emulators.kubernetes.api.encoding import Lines, finished, list_bytes, object_bytes
 from windtunnel_emulators.kubernetes.api.negotiation import WHOLE, Form
 from windtunnel_emulators.kubernetes.api.replies import BytesReply, ListReply, ObjectReply, WatchReply
@@ -59,11 +60,15 @@ async def refuse(problem: Failure, call: Call, send: Send) -> int:
     if problem.plain:
         await respond(send, problem.code, b"404 page not found\n", headers=(_UNCACHED, *problem.headers))
         return problem.code
+    headers = [_UNCACHED, *problem.headers]
+    wait = as_object(problem.status.get("details")).get("retryAfterSeconds")
+    if isinstance(wait, int) and wait:
+        headers.append((b"retry-after", b"%d" % wait))
     agent = call.headers.get("user-agent", "").lower()
     nice = call.one("pretty") == "true" or agent.startswith(("curl", "wget", "mozilla/"))
     form = Form(pretty=True) if nice else WHOLE
     body = finished(msgspec.json.encode(problem.status), form)
-    await respond(send, problem.code, body, content_type=form.content_type, headers=(_UNCACHED, *problem.headers))
+    await respond(send, problem.code, body, content_type=form.content_type, headers=headers)
     return problem.code
 
 

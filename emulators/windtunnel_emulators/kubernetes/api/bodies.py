@@ -43,6 +43,10 @@ def read_object(served: Served, call: Call, field_validation: str) -> rules.Read
         body = call.body
     else:
         raise unsupported_media_type(READ if not served.custom else READ[:2])
+    if served.custom and not rules.parsed(served, body, kind).get("kind"):
+        shown = body[:1024].decode("utf-8", "replace")
+        why = f"Object 'Kind' is missing in '{shown}' ({shown})"
+        raise bad_request(f"the object provided is unrecognized (must be of type {served.kind.name}): {why}")
     return rules.decoded(served, body, kind, field_validation)
 
 
@@ -121,6 +125,10 @@ class Patch:
         return rules.applied(self.served, None, {**applied, "metadata": metadata}, options, target.subresource, now)
 
     def _applied(self, options: WriteOptions, warnings: list[str]) -> JsonObject:
+        head = rules.parsed(self.served, self.body, YAML_TYPE)
+        if not head.get("apiVersion") or not head.get("kind"):
+            group, _, version = str(head.get("apiVersion") or "").rpartition("/")
+            raise bad_request(f"invalid object type: {group}/{version}, Kind={head.get('kind') or ''}")
         read = rules.decoded(self.served, self.body, YAML_TYPE, options.field_validation, applied=True)
         warnings.extend(read.warnings)
         return read.object

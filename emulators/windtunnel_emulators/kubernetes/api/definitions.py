@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.api import metadata as meta
+from windtunnel_emulators.kubernetes.api.rules import DEFINITION_FINALIZER as FINALIZER
+from windtunnel_emulators.kubernetes.api.rules import DEFINITIONS as RESOURCE
 from windtunnel_emulators.kubernetes.api.storage import Changed
 from windtunnel_emulators.kubernetes.objects import structural
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.api.served import Served
     from windtunnel_emulators.kubernetes.api.storage import Event, Storage, Stored
 
-RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
-FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _log = logging.getLogger(__name__)
 
 
@@ -108,12 +108,7 @@ class Definitions:
         self._end: Callable[[], None] = lambda: None
 
     def completed(self, new: JsonObject, old: JsonObject | None) -> JsonObject:
-        """A definition as it is written: with its status, and the finalizer that lets its objects go first."""
-        if old is None:
-            metadata = meta.of(new)
-            finalizers = as_list(metadata.get("finalizers"))
-            if FINALIZER not in finalizers:
-                new = meta.with_metadata(new, {**metadata, "finalizers": [*finalizers, FINALIZER]})
+        """A definition as it is written: with its status."""
         return with_status(new, self.taken, self._clock.now())
 
     def terminating(self, served: Served) -> bool:

@@ -119,9 +119,14 @@ class Deleting:
     def _finalizers(self, served: Served, found: JsonObject, options: DeleteOptions) -> list[Json]:
         present = as_list(found.get("finalizers"))
         policy = options.policy or ("" if present_policy(present) else rules.default_policy(served))
+        own: list[Json] = [
+            name
+            for name in rules.deletion_finalizers(served)
+            if name not in present and not found.get("deletionTimestamp")
+        ]
         if not policy:
-            return present
-        kept: list[Json] = [name for name in present if name not in (_FOREGROUND, _ORPHAN)]
+            return [*present, *own] if own else present
+        kept: list[Json] = [name for name in (*present, *own) if name not in (_FOREGROUND, _ORPHAN)]
         if policy == "Foreground":
             kept.append(_FOREGROUND)
         elif policy == "Orphan":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from windtunnel_emulators.kubernetes.api.encoding import finished
-from windtunnel_emulators.kubernetes.api.failures import not_acceptable, unknown_path
+from windtunnel_emulators.kubernetes.api.failures import not_acceptable, unknown_path, unknown_resource
 from windtunnel_emulators.kubernetes.api.negotiation import JSON_TYPE, READ, YAML_TYPE, Form, media_type
 from windtunnel_emulators.kubernetes.api.replies import BytesReply
 
@@ -134,11 +134,11 @@ class Discovery:
 
     def _resources(self, group: str, version: str) -> JsonObject:
         if version not in self._registry.versions(group):
-            raise unknown_path()
+            raise unknown_resource() if group in self._registry.groups() else unknown_path()
         resources: list[Json] = []
         for served in self._registry.served(group, version):
-            resources.extend(_listed_resource(served))
-        resources.sort(key=_name)
+            listed = _listed_resource(served)
+            resources.extend(listed if served.custom else sorted(listed, key=_name))
         return {
             "kind": "APIResourceList",
             "apiVersion": "v1",

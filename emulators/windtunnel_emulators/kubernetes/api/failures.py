@@ -194,9 +194,19 @@ def unknown_resource() -> Failure:
 def translated(problem: ObjectProblem, group: str, kind: str, name: str) -> Failure:
     """What ``objects`` says of an object, as an answer."""
     from windtunnel_emulators.kubernetes.objects import causes
+    from windtunnel_emulators.kubernetes.objects.apply import ApplyConflict
 
     if isinstance(problem, causes.InvalidObject):
         return invalid(group, kind, name, [cause.json() for cause in problem.causes])
     if isinstance(problem, causes.BadObject):
-        return failure(problem.code, problem.reason, problem.message)
+        return failure(problem.code, problem.reason, problem.message, {} if problem.code == 422 else None)
+    if isinstance(problem, ApplyConflict):
+        return apply_conflict([cause.json() for cause in problem.causes], problem.message)
     return bad_request(str(problem))
+
+
+def nameless(message: str) -> Failure:
+    """A mistake of the client that the real server calls 500, without a reason."""
+    problem = failure(500, "", message)
+    del problem.status["reason"]
+    return problem

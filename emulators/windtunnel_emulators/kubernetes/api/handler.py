@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.kubernetes.access.interface import Attributes, SpecialRequest
 from windtunnel_emulators.kubernetes.api import bodies, reading, rules
 from windtunnel_emulators.kubernetes.api import metadata as meta
-from windtunnel_emulators.kubernetes.api.definitions import RESOURCE as DEFINITIONS
 from windtunnel_emulators.kubernetes.api.definitions import Definitions
 from windtunnel_emulators.kubernetes.api.deleting import Deleting, Deletion, success
 from windtunnel_emulators.kubernetes.api.failures import (
@@ -17,6 +16,7 @@ from windtunnel_emulators.kubernetes.api.failures import (
     forbidden,
     method_not_allowed,
     translated,
+    unknown_path,
     unknown_resource,
 )
 from windtunnel_emulators.kubernetes.api.negotiation import media_type, negotiate
@@ -66,7 +66,7 @@ class Handler:
         self._writing = Writing(storage, access, clock)
         self._deleting = Deleting(storage, access, clock)
         self._definitions = Definitions(storage, registry, clock, self.delete_all)
-        self._writing.hooks[DEFINITIONS] = self._definitions.completed
+        self._writing.hooks[rules.DEFINITIONS] = self._definitions.completed
 
     def start(self) -> None:
         """Serve what is defined."""
@@ -125,6 +125,8 @@ class Handler:
         verb = verb_of(call, target)
         await self.authorize(user, verb, target, call.one("fieldSelector"))
         served = self._registry.find(target.group, target.version, target.plural)
+        if served is None and not self._registry.has(target.group, target.version):
+            raise unknown_path() if target.group not in ("", *self._registry.groups()) else unknown_resource()
         if served is None or (target.namespace and not served.kind.namespaced and target.plural != "namespaces"):
             raise unknown_resource()
         await self._storage.settled()
@@ -135,12 +137,13 @@ class Handler:
             return await self._subresource(call, target, served, user, verb)
         if verb not in served.info.verbs:
             raise method_not_allowed()
-        if (
-            served.kind.namespaced
-            and not target.namespace
-            and (target.name or verb not in ("list", "watch", "deletecollection"))
-        ):
-            raise method_not_allowed() if not target.name else unknown_resource()
+        if bool(target.name) == (verb in ("create", "list", "deletecollection")) and not (verb == "watch"):
+            raise method_not_allowed()
+        if served.kind.namespaced and not target.namespace:
+            if target.name:
+                raise unknown_resource()
+            if verb not in ("list", "watch"):
+                raise method_not_allowed()
         if verb == "list":
             return self._list(call, target, served)
         if verb == "watch":
@@ -238,9 +241,10 @@ class Handler:
         options = delete_options(call)
         deletion = Deletion(target=target, served=served, user=user, options=options)
         deleted = await self._deleting.delete(deletion)
+        headers = bodies.warning_headers(rules.deletion_warnings(served, options))
         if deleted.gone and not rules.returns_deleted(served):
-            return ObjectReply(object=success(served, deleted.object), form=form)
-        return self._object(served, deleted.object, form)
+            return ObjectReply(object=success(served, deleted.object), form=form, headers=headers)
+        return self._object(served, deleted.object, form, headers=headers)
 
     async def _delete_collection(self, call: Call, target: Target, served: Served, user: User) -> Reply:
         form = _form(call, listed=True)
@@ -272,7 +276,7 @@ class Handler:
         if verb == "get" and sub.kind == served.kind.name:
             stored = reading.get(self._storage, served, target, call)
             return self._object(served, stored.object, _form(call))
-        if self._access.part(target.group, target.plural, target.subresource) is not None:
+        if target.subresource != "scale" and verb in ("update", "patch") and sub.kind == served.kind.name:
             return await (self._update if verb == "update" else self._patch)(call, target, served, user)
         if target.subresource == "scale":
             return await self._scale(call, target, served, user, verb)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from windtunnel_emulators.kubernetes.api.failures import bad_request, expired, failure, invalid, not_found, too_new
+from windtunnel_emulators.kubernetes.api.failures import (
+    Failure,
+    bad_request,
+    expired,
+    invalid,
+    nameless,
+    not_found,
+    too_new,
+)
 from windtunnel_emulators.kubernetes.api.replies import ListReply
 from windtunnel_emulators.kubernetes.api.selection import Selection
 from windtunnel_emulators.kubernetes.api.storage import TooOld
@@ -97,7 +105,9 @@ def list_objects(storage: Storage, served: Served, target: Target, call: Call, f
         raise expired(_PAGE_EXPIRED, {"resourceVersion": str(storage.version), "continue": _token(-1, start)}) from None
     if start is not None:
         found = found[bisect_right(found, start, key=lambda stored: stored.key) :]
-    metadata: JsonObject = {"resourceVersion": str(at)}
+    metadata: JsonObject = (
+        {"continue": "", "resourceVersion": str(at)} if served.custom else {"resourceVersion": str(at)}
+    )
     filtered = chosen.matches is not None or chosen.name is not None
     if filtered:
         found = chosen.choose(found)
@@ -113,16 +123,15 @@ def list_objects(storage: Storage, served: Served, target: Target, call: Call, f
 def watch(storage: Storage, served: Served, target: Target, call: Call) -> Watch:
     """A watch that has begun. Raises ``Failure``, 410 for a version that the history does not reach."""
     chosen = selection(served, target, call)
-    version = _version(call)
+    version = _watch_version(call)
     match, initial = call.one("resourceVersionMatch"), call.one("sendInitialEvents")
     bookmarks = call.flag("allowWatchBookmarks")
     _check_watch_options(match, initial)
-    if version is not None and version > storage.version:
-        raise too_new(version, storage.version)
     limit = call.number("timeoutSeconds")
     table = storage.table(served.storage)
     begun = Watch(storage, served.storage, chosen, bookmarks=bookmarks)
     begun.limit_s = limit
+    begun.after = version or 0
     first: First = []
     try:
         if initial.lower() == "true" or (not version and initial.lower() != "false"):
@@ -144,13 +153,17 @@ def _version(call: Call) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        problem = failure(400, "", message)
-        # The real server calls this one 500, without a reason.
-        problem.status["code"] = problem.code = 500
-        del problem.status["reason"]
-        raise problem
+        wrong = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f"invalid resource version: {wrong}")
     return int(text)
+
+
+def _watch_version(call: Call) -> int | None:
+    try:
+        return _version(call)
+    except Failure as problem:
+        # The real server calls this one 500, without a reason.
+        raise nameless(str(problem).removeprefix("invalid resource version: ")) from problem
 
 
 def _options(field: str, reason: str, message: str) -> Exception:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.api.deleting import Deletion
-    from windtunnel_emulators.kubernetes.api.options import WriteOptions
+    from windtunnel_emulators.kubernetes.api.options import DeleteOptions, WriteOptions
     from windtunnel_emulators.kubernetes.api.requests import Call
     from windtunnel_emulators.kubernetes.api.served import Served
     from windtunnel_emulators.kubernetes.api.storage import Stored
@@ -50,6 +50,12 @@ _NEEDS_VERSION = frozenset(
     }
 )
 _GRACE_S = 30
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+DEFINITION_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_JOBS_ORPHAN = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
+    " propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,16 @@ def default_policy(served: Served) -> str:
     return "Orphan" if served.storage in _ORPHANED else ""
 
 
+def deletion_warnings(served: Served, options: DeleteOptions) -> tuple[str, ...]:
+    """What is said to those who delete."""
+    return (_JOBS_ORPHAN,) if served.storage == "jobs.batch" and not options.policy else ()
+
+
+def deletion_finalizers(served: Served) -> tuple[str, ...]:
+    """What the server itself has to do before an object is gone: a definition's objects go first."""
+    return (DEFINITION_FINALIZER,) if served.storage == DEFINITIONS else ()
+
+
 def spec_finalizers(whole: JsonObject) -> bool:
     """Whether a namespace has finalizers of its own kind."""
     return whole.get("kind") == "Namespace" and bool(as_list(as_object(whole.get("spec")).get("finalizers")))
@@ -87,10 +103,29 @@ def spec_finalizers(whole: JsonObject) -> bool:
 
 def begun_deletion(whole: JsonObject) -> JsonObject:
     """An object that begins to be deleted: a namespace says so in its phase."""
+    if whole.get("kind") == "CustomResourceDefinition":
+        return _terminating(whole)
     if whole.get("kind") != "Namespace" or whole.get("apiVersion") != "v1":
         return whole
     metadata = {name: value for name, value in meta.of(whole).items() if name != "deletionGracePeriodSeconds"}
     return {**whole, "metadata": metadata, "status": {**as_object(whole.get("status")), "phase": "Terminating"}}
+
+
+def _terminating(definition: JsonObject) -> JsonObject:
+    metadata = {name: value for name, value in meta.of(definition).items() if name != "deletionGracePeriodSeconds"}
+    generation = metadata.get("generation")
+    if isinstance(generation, int):
+        metadata["generation"] = generation - 1  # deletion does not count for definitions
+    status = as_object(definition.get("status"))
+    condition: JsonObject = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": metadata.get("deletionTimestamp"),
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    conditions = [*as_list(status.get("conditions")), condition]
+    return {**definition, "metadata": metadata, "status": {**status, "conditions": conditions}}
 
 
 def grace_s(served: Served, whole: JsonObject, asked: int | None) -> int:
@@ -158,8 +193,13 @@ def prepared_for_update(served: Served, new: JsonObject, old: JsonObject, subres
 
 def decoded(served: Served, body: bytes, kind: str, field_validation: str, *, applied: bool = False) -> Read:
     """An object from its bytes, without unknown fields. Raises ``Failure``."""
-    found = decode.decode(served.info, body, kind, field_validation)
+    found = decode.decode(served.info, body, kind, field_validation, bare=applied)
     return Read(object=found.object, warnings=tuple(found.warnings))
+
+
+def parsed(served: Served, body: bytes, kind: str) -> JsonObject:
+    """What a body says, before it is taken as an object of its kind. Raises ``Failure``."""
+    return as_object(decode.parse(body, kind, served.kind.name)[0])
 
 
 def defaulted(served: Served, whole: JsonObject) -> JsonObject:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from windtunnel_emulators.jsontypes import as_object
+from windtunnel_emulators.kubernetes.api.metadata import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -283,8 +284,8 @@ class Storage:
     def _stored(self, key: Key, body: JsonObject) -> Stored:
         self._next += 1
         version = self._next
-        metadata = {**as_object(body.get("metadata")), "resourceVersion": str(version)}
-        whole: JsonObject = {**body, "metadata": metadata}
+        metadata: JsonObject = {**as_object(body.get("metadata")), "resourceVersion": str(version)}
+        whole: JsonObject = {**body, "metadata": ordered(metadata)}
         return Stored(key=key, version=version, object=whole, raw=raw_of(whole))
 
     async def _commit(self, resource: str, event: Event) -> None:

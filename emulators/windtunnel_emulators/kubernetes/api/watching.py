@@ -58,6 +58,8 @@ class Watch:
     def __init__(self, storage: Storage, resource: str, selection: Selection, *, bookmarks: bool) -> None:
         self.selection = selection
         self.bookmarks = bookmarks
+        self.after = 0
+        """Events up to this version, which may be one to come, are not of interest."""
         self.limit_s: float | None = None
         """How long the client wants it; None for as long as the server likes."""
         self._storage = storage
@@ -71,6 +73,8 @@ class Watch:
         self._pending[:0] = first
 
     def _receive(self, event: Event) -> None:
+        if event.version <= self.after:
+            return
         self._pending.append(event)
         if len(self._pending) > _MOST_PENDING:
             self.stop()

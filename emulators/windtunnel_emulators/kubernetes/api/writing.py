@@ -10,13 +10,12 @@ from windtunnel_emulators.kubernetes.access.interface import Admission
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.api import rules
 from windtunnel_emulators.kubernetes.api.failures import (
-    Failure,
     already_exists,
     bad_request,
     conflict,
-    failure,
     generate_name_conflict,
     invalid,
+    nameless,
     not_found,
 )
 from windtunnel_emulators.kubernetes.api.reading import key_of
@@ -84,7 +83,7 @@ class Writing:
         self._check_namespace(body, namespace)
         if meta.text(body, "resourceVersion"):
             # A mistake of the client, which the real server calls 500 without a reason.
-            raise _nameless("resourceVersion should not be set on objects to be created")
+            raise nameless("resourceVersion should not be set on objects to be created")
         wanted, prefix = meta.text(body, "name"), meta.text(body, "generateName")
         for attempt in range(_GENERATED_TRIES):
             whole = body
@@ -245,7 +244,7 @@ class Writing:
                 "message": "Invalid value: 0: must be specified for an update",
                 "field": "metadata.resourceVersion",
             }
-            raise invalid(kind.group, kind.name, name, [cause])
+            raise invalid(kind.group, kind.plural, name, [cause])
         uid, known = meta.text(new, "uid"), meta.text(current.object, "uid")
         if uid and uid != known:
             place = "/".join(part for part in (served.storage.partition(".")[0], *current.key) if part)
@@ -254,9 +253,3 @@ class Writing:
                 f" AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
             )
             raise conflict(kind.group, kind.plural, name, why)
-
-
-def _nameless(message: str) -> Failure:
-    problem = failure(500, "", message)
-    del problem.status["reason"]
-    return problem

@@ -146,8 +146,8 @@ def _time(message: str, data: memoryview) -> Json:
     if message.endswith("Timestamp"):
         raise _Malformed("a bare Timestamp")
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=nanos // 1000)
-    shape = "%Y-%m-%dT%H:%M:%S.%fZ" if message.endswith("MicroTime") else "%Y-%m-%dT%H:%M:%SZ"
-    return moment.strftime(shape)
+    micro = message.endswith("MicroTime")
+    return moment.isoformat(timespec="microseconds" if micro else "seconds").replace("+00:00", "Z")
 
 
 def _raw_json(data: memoryview) -> Json:
