@@ -1,0 +1,127 @@
+"""What works behind a cluster's API, put together: which parts run depends on what the engine brings."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from windtunnel_emulators.kubernetes.client.interface import STRATEGIC_MERGE_PATCH
+from windtunnel_emulators.kubernetes.client.kinds import NODE
+from windtunnel_emulators.kubernetes.controllers.controller import Settings
+from windtunnel_emulators.kubernetes.controllers.manager import Controllers
+from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
+from windtunnel_emulators.kubernetes.node.agent import NodeAgent
+from windtunnel_emulators.kubernetes.node.definition import NodeDefinition, Taint, node_labels
+from windtunnel_emulators.kubernetes.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from windtunnel_emulators.kubernetes.client.interface import Client, Component
+    from windtunnel_emulators.kubernetes.cluster import Cluster, Surroundings
+    from windtunnel_emulators.kubernetes.engines.interface import RunningCluster
+    from windtunnel_emulators.kubernetes.plan import ClusterPlan, PoolPlan
+    from windtunnel_emulators.kubernetes.roster import Entry
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """Started in order, the network first; stopped the other way round."""
+
+    network: ClusterNetwork
+    components: tuple[Component, ...]
+
+
+def behind(cluster: Cluster, running: RunningCluster, around: Surroundings) -> Behind:
+    """Controllers and scheduler where the engine has none, and the network."""
+    clock = around.clock
+    host, port = urlsplit(running.server).hostname or "", urlsplit(running.server).port or 443
+    network = ClusterNetwork(cluster.client("admin"), clock, cluster=cluster.plan.uid, api_server=(host, port))
+    found: list[Component] = []
+    if not running.parts.controllers:
+        found.append(Controllers(cluster.client("controllers"), clock, settings=Settings(root_ca=running.ca)))
+    if not running.parts.scheduler:
+        found.append(Scheduler(cluster.client("scheduler"), clock))
+    return Behind(network=network, components=tuple(found))
+
+
+async def aggregate(cluster: Cluster, running: RunningCluster, around: Surroundings) -> None:
+    """The APIs of this process behind the cluster's: metrics of nodes and pods."""
+
+
+def node(
+    plan: ClusterPlan,
+    pool: PoolPlan,
+    entry: Entry,
+    *,
+    client: Client,
+    tls: ssl.SSLContext,
+    pod_cidr: str,
+    folder: Path,
+    owner: str,
+    network: ClusterNetwork,
+    around: Surroundings,
+) -> NodeAgent:
+    """The agent of one node."""
+    return NodeAgent(
+        definition(plan, pool, entry, pod_cidr),
+        client=client,
+        runtime=around.runtime,
+        clock=around.clock,
+        pace=around.pace,
+        folder=folder,
+        tls=tls,
+        network=network,
+        owner=owner,
+        registry_credentials=lambda: around.credentials(plan),
+    )
+
+
+def definition(plan: ClusterPlan, pool: PoolPlan, entry: Entry, pod_cidr: str) -> NodeDefinition:
+    """What a node is, by its pool."""
+    return NodeDefinition(
+        name=entry.name,
+        address=entry.address,
+        cpu=pool.cpu,
+        memory_bytes=pool.memory_bytes,
+        pods=pool.pods,
+        ephemeral_storage_bytes=pool.disk_gb * 1024**3,
+        extended=pool.extended,
+        labels=pool.labels,
+        taints=tuple(Taint(key=key, value=value, effect=effect) for key, value, effect in pool.taints),
+        pod_cidr=pod_cidr,
+        version=f"v{entry.version}",
+        instance_type=pool.instance_type,
+        region=plan.region,
+        provider_id=f"{plan.provider}/virtualMachineScaleSets/{entry.name[:-6]}/virtualMachines/{entry.index}",
+    )
+
+
+async def relabel(client: Client, plan: ClusterPlan, pool: PoolPlan, entry: Entry) -> None:
+    """Write a pool's labels and taints to a node that is there."""
+    wanted = definition(plan, pool, entry, "")
+    labels = node_labels(wanted)
+    found = await client.request("GET", NODE.path(None, entry.name))
+    metadata = found.get("metadata")
+    assert isinstance(metadata, dict)
+    present = metadata.get("labels")
+    pool_labels = {key for key in (present if isinstance(present, dict) else {}) if _of_user(key)}
+    gone = {key: None for key in pool_labels - labels.keys()}
+    await client.request(
+        "PATCH",
+        NODE.path(None, entry.name),
+        body={
+            "metadata": {"labels": {**gone, **labels}},
+            "spec": {"taints": [taint.to_json() for taint in wanted.taints] or None},
+        },
+        content_type=STRATEGIC_MERGE_PATCH,
+    )
+
+
+def _of_user(key: str) -> bool:
+    return "kubernetes.io/" not in key and "kubernetes.azure.com/" not in key
