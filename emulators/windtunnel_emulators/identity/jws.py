@@ -41,7 +41,7 @@ def verify(token: str, key: RSAPublicKey, key_id: str) -> JsonObject:
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    header, claims, signature = _parts(token)
+    header, claims, signature = parts(token)
     if header.get("kid") != key_id:
         raise NotSigned("was not signed by these emulators (but by Azure, or by emulators with another state folder)")
     # The algorithm is ours to say, never the token's; extensions that must be understood (crit) are not.
@@ -56,7 +56,7 @@ def verify(token: str, key: RSAPublicKey, key_id: str) -> JsonObject:
 
 def claimed(token: str) -> JsonObject:
     """What a token says, unchecked, for sentences only. Raises ``NotSigned`` when it is malformed."""
-    return _parts(token)[1]
+    return parts(token)[1]
 
 
 def encode(data: bytes) -> str:
@@ -64,14 +64,15 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _parts(token: str) -> tuple[JsonObject, JsonObject, bytes]:
+def parts(token: str) -> tuple[JsonObject, JsonObject, bytes]:
+    """Header, claims and signature of a token, unchecked. Raises ``NotSigned`` when it is malformed."""
     if len(token) > _LONGEST:
         raise NotSigned("is too long")
-    parts = token.split(".")
-    if len(parts) != 3:
+    found = token.split(".")
+    if len(found) != 3:
         raise NotSigned("is no JSON Web Token")
     try:
-        header, claims, signature = (_decode(part) for part in parts)
+        header, claims, signature = (_decode(part) for part in found)
         return _object(header), _object(claims), signature
     except (ValueError, RecursionError) as error:
         raise NotSigned("is no JSON Web Token") from error

@@ -1,0 +1,1 @@
+"""Admission of the embedded API: one module per plugin of the real server, and the chain of them."""
