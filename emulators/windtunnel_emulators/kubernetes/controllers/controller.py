@@ -35,7 +35,6 @@ class Settings:
 
     node_monitor_period_s: float = 5.0
     node_monitor_grace_period_s: float = 50.0
-    node_eviction_rate_per_s: float = 0.1
     hpa_sync_period_s: float = 15.0
     hpa_downscale_stabilization_s: int = 300
     hpa_tolerance: float = 0.1
@@ -43,6 +42,9 @@ class Settings:
     hpa_initial_readiness_delay_s: float = 30.0
     terminated_pod_threshold: int = 12500
     pod_gc_period_s: float = 20.0
+    pod_gc_quarantine_s: float = 40.0
+    job_backoff_s: float = 10.0
+    quota_resync_s: float = 5.0
     namespace_retry_s: float = 0.2
     root_ca: str = ""
     """The certificate authority, PEM, for each namespace's ``kube-root-ca.crt``; none is published when empty."""
@@ -84,7 +86,8 @@ class Controller:
     def watch(self, kind: Kind, keys: KeysOf | None = None) -> Informer:
         """Queue what a change of the kind concerns: its own key, or what ``keys`` says of both old and new."""
         informer = self.objects.informer(kind)
-        queue, keys_of = self.queue, keys or (lambda obj: (key_of(obj),))
+        queue = self.queue
+        keys_of: KeysOf = _own_key if keys is None else keys
 
         def changed(old: JsonObject | None, new: JsonObject | None) -> None:
             if old is not None:
@@ -138,6 +141,10 @@ class Controller:
                 self.queue.forget(key)
             finally:
                 self.queue.done(key)
+
+
+def _own_key(obj: JsonObject) -> Iterable[str]:
+    return (key_of(obj),)
 
 
 def namespace_terminating(failure: StatusError) -> bool:

@@ -30,6 +30,20 @@ CONTROLLERS = {
     "root-ca-certificate-publisher-controller": ("accounts", "RootCertificates"),
     "namespace-controller": ("namespaces", "Namespaces"),
     "garbage-collector-controller": ("garbage.controller", "GarbageCollector"),
+    "statefulset-controller": ("sets.stateful", "StatefulSets"),
+    "daemonset-controller": ("sets.daemon", "DaemonSets"),
+    "job-controller": ("jobs.controller", "Jobs"),
+    "cronjob-controller": ("jobs.cron", "CronJobs"),
+    "ttl-after-finished-controller": ("jobs.cron", "FinishedJobs"),
+    "node-lifecycle-controller": ("nodes.lifecycle", "NodeLifecycle"),
+    "taint-eviction-controller": ("nodes.eviction", "TaintEviction"),
+    "pod-garbage-collector-controller": ("nodes.podgc", "PodGarbage"),
+    "disruption-controller": ("disruption", "Disruption"),
+    "resourcequota-controller": ("quotas", "Quotas"),
+    "horizontal-pod-autoscaler-controller": ("autoscaling.controller", "Autoscalers"),
+    "clusterrole-aggregation-controller": ("roles", "ClusterRoles"),
+    "persistentvolume-binder-controller": ("volumes", "VolumeBinding"),
+    "persistentvolumeclaim-protection-controller": ("volumes", "ClaimProtection"),
 }
 
 

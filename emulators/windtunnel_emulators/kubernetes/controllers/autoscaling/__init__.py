@@ -1,0 +1,1 @@
+"""Horizontal pod autoscaling, API version 2."""

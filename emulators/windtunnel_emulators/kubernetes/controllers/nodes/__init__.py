@@ -1,0 +1,1 @@
+"""Nodes: whether they live, and what becomes of their pods."""

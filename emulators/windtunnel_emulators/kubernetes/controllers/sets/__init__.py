@@ -1,0 +1,1 @@
+"""Stateful sets and daemon sets: pods with a place of their own."""
