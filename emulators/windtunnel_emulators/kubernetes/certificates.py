@@ -99,6 +99,8 @@ class ClusterAuthority:
         front = issuing.authority("front-proxy-ca", now=now)
         key = issuing.new_key()
         server_names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+        # What kube-apiserver expects of an aggregated API's listener, whatever name it calls: SERVICE.NAMESPACE.svc.
+        server_names = (*server_names, "metrics-v1beta1.kube-system.svc")
         keys = _Keys(
             ca=_pair(ca),
             front_proxy_ca=_pair(front),

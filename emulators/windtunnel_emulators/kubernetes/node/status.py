@@ -192,6 +192,7 @@ def _phase(pod: JsonObject, containers: list[JsonObject], inits: list[JsonObject
             continue
         return "Failed" if ending else "Pending"
     running = waiting = stopped = succeeded = 0
+    beside = any("running" in mapping(i, "state") for i in inits)
     for each in containers:
         state = mapping(each, "state")
         if "running" in state:
@@ -214,6 +215,9 @@ def _phase(pod: JsonObject, containers: list[JsonObject], inits: list[JsonObject
         return "Running"
     if ending:
         return "Succeeded" if succeeded == stopped else "Failed"
+    if beside:
+        # Its sidecars end last.
+        return "Running"
     if policy == "Always":
         return "Running"
     if succeeded == stopped:
