@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from windtunnel_emulators.iot.hub.certificates import Chains
@@ -29,6 +29,8 @@ class Definition:
     partitions: int
     policies: Policies
     chains: Chains
+    consumer_groups: Callable[[], Sequence[str]] = lambda: ("$Default",)
+    """Of the built-in endpoint."""
     retention_days: Callable[[], int] = lambda: 1
     most_deliveries: Callable[[], int] = lambda: 10
     command_lifetime: Callable[[], timedelta] = lambda: timedelta(hours=1)
