@@ -19,6 +19,8 @@ from windtunnel_scoring.errors import ScriptError, StartError
 from windtunnel_scoring.executors import MainThread, PoolExecutor
 from windtunnel_scoring.serving import Listening, bind, serve
 from windtunnel_scoring.settings import ServerSettings
+from windtunnel_scoring.telemetry import interface
+from windtunnel_scoring.telemetry.settings import TelemetrySettings
 from windtunnel_scoring.workers import Worker, supervise
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from windtunnel_scoring.executors import Executor
     from windtunnel_scoring.scorer import Scorer
+    from windtunnel_scoring.telemetry.interface import Telemetry
 
 logger = logging.getLogger("windtunnel")
 
@@ -39,19 +42,25 @@ def main(variables: Mapping[str, str]) -> int:
     logs.set_up()
     try:
         settings = ServerSettings.from_environment(variables)
+        worker = Worker.from_environment(variables)
+        supervises = settings.worker_count > 1 and worker is None
+        chosen = TelemetrySettings.from_environment(variables, settings.service_name)
+        telemetry = None if supervises else interface.start(chosen)
+        if telemetry is not None:
+            # Before the log, which then goes the same way.
+            telemetry.capture_output()
         logs.set_up(settings.log_level)
         for sentence in settings.unsupported:
             logger.warning("%s", sentence)
-        worker = Worker.from_environment(variables)
-        if settings.worker_count > 1 and worker is None:
+        if supervises:
             return supervise(settings, variables)
-        return _serve(settings, worker)
+        return _serve(settings, worker, telemetry)
     except StartError as error:
         _log_failure(error)
         return START_FAILED
 
 
-def _serve(settings: ServerSettings, worker: Worker | None) -> int:
+def _serve(settings: ServerSettings, worker: Worker | None, telemetry: Telemetry | None) -> int:
     cors = Cors(settings.cors_origins) if settings.cors_origins else None
     ports = [settings.port] + ([settings.health_port] if settings.health_port is not None else [])
     sockets = worker.sockets() if worker else [bind(settings.address, port) for port in ports]
@@ -64,7 +73,12 @@ def _serve(settings: ServerSettings, worker: Worker | None) -> int:
         prefix=settings.service_path_prefix,
         app_root=settings.app_root,
     )
-    options = AppOptions(cors=cors, legacy_errors=settings.legacy_errors, send_version=settings.send_version)
+    options = AppOptions(
+        cors=cors,
+        legacy_errors=settings.legacy_errors,
+        send_version=settings.send_version,
+        telemetry=telemetry,
+    )
     logger.info("Scoring timeout is set to %d ms", settings.scoring_timeout_ms)
     listening = Listening(
         sockets=sockets,

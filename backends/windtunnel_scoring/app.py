@@ -7,6 +7,7 @@ unknown paths and methods carry no ids; every other one does. HEAD of ``/score``
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 import uuid
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from windtunnel_scoring.record import Observe
     from windtunnel_scoring.scorer import Scorer
     from windtunnel_scoring.swagger import Swagger
+    from windtunnel_scoring.telemetry.interface import Telemetry
 
 logger = logging.getLogger("windtunnel")
 
@@ -66,6 +68,7 @@ class AppOptions:
     send_version: bool = True
     observe: Observe = log_record
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    telemetry: Telemetry | None = None
 
 
 class ScoringApp:
@@ -89,6 +92,11 @@ class ScoringApp:
             await send_response(send, refusal.with_headers((_FAILED, "False")), head=method == "HEAD")
             return
         ids, response = RequestIds(), None
+        span = None
+        if self._options.telemetry is not None and path != "/":
+            span = self._options.telemetry.begin(method, _url(scope, headers), headers)
+            span.enter()
+        request: Request | None = None
         try:
             ids = (identify_native if native else identify)(headers, self._options.new_id)
         except IdTooLong as error:
@@ -124,6 +132,10 @@ class ScoringApp:
                 client_request_id=ids.client_request_id,
             )
             self._options.observe(record)
+            if span is not None:
+                if request is not None and path != "/swagger.json":
+                    span.data(request.body, response.body)
+                span.end(record)
 
     async def _answer(self, request: Request) -> Response:
         if request.path in ("/", "/swagger.json"):
@@ -157,7 +169,8 @@ class ScoringApp:
         scorer = self._scorer
         shape = scorer.owned_failure if scorer.owns(request.path) else message_response
         try:
-            return await self._executor.run(lambda: scorer.score(request))
+            context = contextvars.copy_context()
+            return await self._executor.run(lambda: context.run(scorer.score, request))
         except Refusal as error:
             return Outcome(response=shape(error.status, error.message))
         except ScoringTimeout as error:
@@ -200,6 +213,13 @@ def _allowed(path: str, *, native: bool) -> frozenset[str] | None:
 
 def _marked(response: Response, *, failed: bool = False) -> Response:
     return response.with_headers((_FAILED, str(failed)))
+
+
+def _url(scope: Scope, headers: Headers) -> str:
+    query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+    host = headers.get("x-forwarded-host") or headers.get("host") or "localhost"
+    scheme = headers.get("x-forwarded-proto") or str(scope.get("scheme", "http"))
+    return f"{scheme}://{host}{scope['path']}" + (f"?{query}" if query else "")
 
 
 def _client(scope: Scope) -> str | None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNSUPPORTED = (
-    ("AML_APP_INSIGHTS_ENABLED", "nothing is sent to Application Insights; the log holds one line per request"),
     ("WORKER_PRELOAD", "each worker runs init() itself"),
     ("AZUREML_DEBUG_PORT", "no debugger is attached"),
 )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from windtunnel_scoring.jsontypes import Json, JsonObject
+    from windtunnel_scoring.telemetry.interface import Telemetry
 
 DEADLINE_S = 20.0
 _PATH = re.compile(r"/(?:api/v1|apis/[^/]+/v1)(?:/namespaces/([^/]+))?/([a-z]+)(?:/([^/]+))?(?:/(scale))?")
@@ -376,12 +377,14 @@ class Town:
             },
         )
 
-    async def router(self, name: str = "router-1", namespaces: tuple[str, ...] = ()) -> Router:
+    async def router(
+        self, name: str = "router-1", namespaces: tuple[str, ...] = (), telemetry: Telemetry | None = None
+    ) -> Router:
         """Start a router."""
         outer, inner = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
         numbers = (_port(outer), _port(inner))
         where = Credentials(host="127.0.0.1", port=self.api.port, tls=None, namespace="azureml", token="sesame")
-        router = Router(Api(where), "azureml", RouterSettings(pod_name=name, namespaces=namespaces))
+        router = Router(Api(where), "azureml", RouterSettings(pod_name=name, namespaces=namespaces), telemetry)
         await self._stack.enter_async_context(router.running(inner))
         await self._stack.enter_async_context(beside(router.app, outer))
         self.routers.append(router)

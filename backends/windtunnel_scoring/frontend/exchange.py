@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from windtunnel_scoring.cors import Cors
     from windtunnel_scoring.frontend.upstream import Connection
     from windtunnel_scoring.record import Observe
+    from windtunnel_scoring.telemetry.interface import Span
 
 HOP_BY_HOP: Final = frozenset(
     (
@@ -85,6 +86,7 @@ class Exchange:
         """Whether the client was answered while the container still worked on the request."""
         self.service, self.version, self.replica, self.handed_to = "", "", "", ""
         """For the record."""
+        self.span: Span | None = None
         length = self.headers.get("content-length")
         self.content_length = int(length) if length is not None and length.isdigit() else 0
         self._chunked = self.headers.get("transfer-encoding") is not None
@@ -189,9 +191,10 @@ class Exchange:
     def too_large(self) -> Response:
         return message_response(413, f"The request is larger than {self._rules.max_body_bytes} bytes")
 
-    def record(self) -> None:
+    def record(self) -> RequestRecord | None:
+        """Tell of it; None for a probe, of which nothing is told."""
         if self.path == "/" and self.status == 200:
-            return  # probes
+            return None
         record = RequestRecord(
             method=self.method,
             path=self.path,
@@ -207,6 +210,17 @@ class Exchange:
             handed_to=self.handed_to,
         )
         self._rules.observe(record)
+        return record
+
+    @property
+    def url(self) -> str:
+        """What the client asked for."""
+        query = cast("bytes", self._scope.get("query_string", b"")).decode("latin-1")
+        scheme, host = str(self._scope.get("scheme", "http")), self.headers.get("host") or "localhost"
+        if self.behind_proxy:
+            scheme = self.headers.get("x-forwarded-proto") or scheme
+            host = self.headers.get("x-forwarded-host") or host
+        return f"{scheme}://{host}{self.path}" + (f"?{query}" if query else "")
 
     def _ids(self) -> RequestIds:
         """Of the proxy's own answers."""

@@ -20,6 +20,8 @@ from windtunnel_scoring.router.api import Api
 from windtunnel_scoring.router.runtime import Router
 from windtunnel_scoring.router.settings import RouterSettings
 from windtunnel_scoring.serving import Listening, bind, serve
+from windtunnel_scoring.telemetry import interface
+from windtunnel_scoring.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +36,7 @@ def main(variables: Mapping[str, str]) -> int:
     logs.set_up()
     try:
         settings = RouterSettings.from_environment(variables)
+        telemetry = interface.start(TelemetrySettings.from_environment(variables, "azureml-fe"))
         logs.set_up(settings.log_level)
         context = tls.server_context(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
         found = credentials.find(variables)
@@ -41,7 +44,7 @@ def main(variables: Mapping[str, str]) -> int:
     except StartError as error:
         logger.error("%s", error)
         return START_FAILED
-    router = Router(Api(found), found.namespace, settings)
+    router = Router(Api(found), found.namespace, settings, telemetry)
     listening = Listening(
         sockets=[outer],
         grace_s=settings.grace_s,

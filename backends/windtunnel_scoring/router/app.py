@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from windtunnel_scoring.router.peers import Peers
     from windtunnel_scoring.router.service import Service, Version
     from windtunnel_scoring.router.slots import Replica, Slots
+    from windtunnel_scoring.telemetry.interface import Telemetry
 
 VERSION_HEADER: Final = "azureml-model-deployment"
 _SERVICE = re.compile(rb"/api/v1/service/([^/]+)(/.*)?", re.DOTALL)
@@ -50,6 +51,8 @@ class RouterOptions:
 
     rules: Rules = field(default_factory=router_rules)
     monotonic: Callable[[], float] = time.monotonic
+    telemetry: Telemetry | None = None
+    """Told of the requests of services with ``appInsightsEnabled``."""
 
 
 class RouterApp:
@@ -74,7 +77,9 @@ class RouterApp:
         else:
             raw = cast("bytes", scope.get("raw_path") or exchange.path.encode())
             await self._route(exchange, raw)
-        exchange.record()
+        record = exchange.record()
+        if exchange.span is not None and record is not None:
+            exchange.span.end(record)
 
     async def close(self) -> None:
         """Give up what nobody waits for any more."""
@@ -98,6 +103,7 @@ class RouterApp:
         exchange.keeps_authorization = not service.guarded
         refusal = self._refusal(exchange, service, rest)
         if refusal is not None:
+            self._begin_span(exchange, service)
             await exchange.refuse(*refusal)
             return
         try:
@@ -131,6 +137,7 @@ class RouterApp:
         return True
 
     async def _work(self, exchange: Exchange, service: Service, rest: bytes) -> None:
+        self._begin_span(exchange, service)
         name = service.name
         asked = exchange.headers.get(VERSION_HEADER)
         if asked is None and rest == b"/swagger.json":
@@ -146,6 +153,12 @@ class RouterApp:
             await self._copy(exchange, copied, rest)
         await exchange.begin()
         await self._forward(exchange, name, version)
+
+    def _begin_span(self, exchange: Exchange, service: Service) -> None:
+        """At the service's home alone, so that a request is told of once."""
+        if self._options.telemetry is not None and service.definition.app_insights_enabled:
+            exchange.span = self._options.telemetry.begin(exchange.method, exchange.url, exchange.headers)
+            exchange.added_to_request = exchange.span.headers()
 
     def _refusal(self, exchange: Exchange, service: Service, rest: bytes) -> tuple[Response, str] | None:
         """The answer to a request that goes to no replica, and why."""

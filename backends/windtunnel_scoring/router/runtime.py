@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from windtunnel_scoring.router.api import Api
     from windtunnel_scoring.router.settings import RouterSettings
+    from windtunnel_scoring.telemetry.interface import Telemetry
 
 logger = logging.getLogger("windtunnel")
 
@@ -36,7 +37,7 @@ CONNECT_S: Final = 1.0
 class Router:
     """One router."""
 
-    def __init__(self, api: Api, namespace: str, settings: RouterSettings) -> None:
+    def __init__(self, api: Api, namespace: str, settings: RouterSettings, telemetry: Telemetry | None = None) -> None:
         self._api = api
         self._namespace = namespace
         self._settings = settings
@@ -44,7 +45,7 @@ class Router:
         self.directory = Directory(environs)
         self.peers = Peers(settings.pod_name, connect)
         rules = Rules(run_failed_status=502, ensures_id=True, max_body_bytes=settings.max_body_bytes)
-        self.app = RouterApp(self.directory, self.peers, RouterOptions(rules=rules))
+        self.app = RouterApp(self.directory, self.peers, RouterOptions(rules=rules, telemetry=telemetry))
         self.inner = InnerApp(self.app, self.directory)
         self._scaler = Autoscaler(api, self.directory, self.peers.is_home, time.monotonic)
 
