@@ -20,8 +20,18 @@ from windtunnel_scoring.environment import Environment
 from windtunnel_scoring.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+_NO_DESTINATION = (
+    "AML_APP_INSIGHTS_ENABLED has no effect here: there is no destination; set OTEL_EXPORTER_OTLP_ENDPOINT or"
+    " WINDTUNNEL_TELEMETRY_FILE"
+)
+_DESTINATIONS = (
+    "WINDTUNNEL_TELEMETRY_FILE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+)
 _UNSUPPORTED = (
     ("WORKER_PRELOAD", "each worker runs init() itself"),
     ("AZUREML_DEBUG_PORT", "no debugger is attached"),
@@ -95,12 +105,17 @@ class ServerSettings:
             legacy_errors=environment.flag("WINDTUNNEL_LEGACY_ERRORS"),
             collects_data="true" in (environment.text(name).lower() for name in _COLLECTION),
             send_version=environment.flag("SERVER_VERSION_LOG_RESPONSE_ENABLED", default=True),
-            unsupported=tuple(
-                f"{name} has no effect here: {why}"
-                for name, why in _UNSUPPORTED
-                if environment.text(name).lower() not in ("", "false")
-            ),
+            unsupported=tuple(_without_effect(environment)),
         )
+
+
+def _without_effect(environment: Environment) -> Iterator[str]:
+    """A sentence for each variable that is set and does nothing."""
+    for name, why in _UNSUPPORTED:
+        if environment.text(name).lower() not in ("", "false"):
+            yield f"{name} has no effect here: {why}"
+    if environment.flag("AML_APP_INSIGHTS_ENABLED") and not any(environment.text(name) for name in _DESTINATIONS):
+        yield _NO_DESTINATION
 
 
 def _config_file(path: str | None) -> dict[str, str]:
