@@ -1,4 +1,4 @@
-"""An embedded API server in this process whose access lets everybody do everything: the API itself is what is judged."""
+"""An embedded API server in this process whose access lets everybody do everything: the API is what is judged."""
 
 from __future__ import annotations
 

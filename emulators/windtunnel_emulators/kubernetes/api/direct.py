@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -109,7 +110,9 @@ class DirectClient:
         return Call(
             method=method,
             path=path,
+            raw_path=quote(path),
             query={name: [value] for name, value in (query or {}).items()},
+            raw_query=urlencode(query or {}),
             headers=headers,
             body=b"" if body is None else msgspec.json.encode(body),
         )
@@ -152,8 +155,6 @@ async def _collect(app: ASGI, call: Call) -> JsonObject:
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
 
-    from urllib.parse import urlencode
-
     query = urlencode([(name, value) for name, values in call.query.items() for value in values])
     scope = {
         "type": "http",
@@ -162,7 +163,7 @@ async def _collect(app: ASGI, call: Call) -> JsonObject:
         "method": call.method,
         "scheme": "https",
         "path": call.path,
-        "raw_path": call.path.encode(),
+        "raw_path": call.raw_path.encode(),
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in call.headers.items()],

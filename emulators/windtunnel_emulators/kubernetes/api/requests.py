@@ -44,6 +44,9 @@ class Call:
     headers: Mapping[str, str]
     """By name in lower case."""
     body: bytes = field(default=b"", repr=False)
+    raw_path: str = ""
+    """Percent-encoded, as it came."""
+    raw_query: str = ""
 
     def with_body(self, body: bytes) -> Call:
         """The same request with its body."""
@@ -84,6 +87,8 @@ def read_head(scope: Scope) -> Call:
         path=scope["path"],
         query=parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True),
         headers=headers,
+        raw_path=scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1"),
+        raw_query=scope.get("query_string", b"").decode("latin-1"),
     )
 
 

@@ -17,9 +17,10 @@ from windtunnel_emulators.kubernetes.api import health
 from windtunnel_emulators.kubernetes.api.aggregation import Aggregation
 from windtunnel_emulators.kubernetes.api.answering import answer, refuse
 from windtunnel_emulators.kubernetes.api.bootstrap import Bootstrap
+from windtunnel_emulators.kubernetes.api.connecting import connection, leads_out
 from windtunnel_emulators.kubernetes.api.direct import DirectClient
 from windtunnel_emulators.kubernetes.api.discovery import Discovery
-from windtunnel_emulators.kubernetes.api.failures import Failure, forbidden_path, internal, unknown_path
+from windtunnel_emulators.kubernetes.api.failures import Failure, forbidden_path, internal, unavailable, unknown_path
 from windtunnel_emulators.kubernetes.api.handler import Handler, verb_of
 from windtunnel_emulators.kubernetes.api.openapi import OpenApi
 from windtunnel_emulators.kubernetes.api.registry import Registry
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.asgi import ASGI, Receive, Scope, Send
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.kubernetes.access.interface import Access, User
+    from windtunnel_emulators.kubernetes.api.connecting import Connects
     from windtunnel_emulators.kubernetes.api.replies import Reply
-    from windtunnel_emulators.kubernetes.api.requests import Call
+    from windtunnel_emulators.kubernetes.api.requests import Call, Target
     from windtunnel_emulators.kubernetes.api.watching import Watch
     from windtunnel_emulators.kubernetes.client.interface import Client
     from windtunnel_emulators.store import Store
@@ -70,6 +72,8 @@ class ApiServer:
         self._openapi = OpenApi(self.registry)
         self._aggregation = Aggregation(self.registry)
         self._service_cidr = service_cidr
+        self.connector: Connects | None = None
+        """Carries requests to containers, pods, services and nodes; without one they get 503."""
         self._watches: set[Watch] = set()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,6 +126,8 @@ class ApiServer:
             if self._aggregation.serves(target.group, target.version):
                 await self._handler.authorize(user, verb_of(call, target), target, call.one("fieldSelector"))
                 return PassedOn(app=self._aggregation.app(target.group, target.version, user))
+            if leads_out(target):
+                return await self._connect(call, target, user)
             return await self._handler.handle(call, target, user)
         self._authorize_path(call, user)
         if call.method not in ("GET", "HEAD"):
@@ -138,6 +144,18 @@ class ApiServer:
         if found is None:
             raise unknown_path()
         return found
+
+    async def _connect(self, call: Call, target: Target, user: User) -> Reply:
+        await self._handler.authorize(user, verb_of(call, target), target)
+        if self.connector is None:
+            raise unavailable(f"nothing here leads to {target.plural}/{target.subresource}: the cluster has no nodes")
+        await self.storage.settled()
+        return PassedOn(app=await self.connector.connect(connection(call, target)))
+
+    def _passes_on(self, call: Call) -> bool:
+        """Whether somebody else reads the body."""
+        target = parse_target(call.path)
+        return target is not None and (leads_out(target) or self._aggregation.serves(target.group, target.version))
 
     def _plain(self, call: Call) -> BytesReply | None:
         document = self._access.document(call.path)
@@ -180,7 +198,7 @@ class ApiServer:
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> int:
         try:
             user = await self._access.authenticate(call.headers, scope.get("state", {}).get("peer_certificate"))
-            if scope["type"] != "http" or call.method in ("GET", "HEAD"):
+            if call.method in ("GET", "HEAD") or self._passes_on(call):
                 whole = call
             else:
                 whole = call.with_body(await read_body(receive))
