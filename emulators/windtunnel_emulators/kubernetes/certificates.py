@@ -40,7 +40,8 @@ CLIENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     # AKS issues both kubeconfigs of a cluster without Entra ID to the same subject.
     "admin": ("masterclient", (MASTERS,)),
     "user": ("masterclient", (MASTERS,)),
-    "controllers": ("system:kube-controller-manager", ()),
+    # Its own role covers little: kube-controller-manager acts as a service account per controller, ours as this alone.
+    "controllers": ("system:kube-controller-manager", (MASTERS,)),
     "scheduler": ("system:kube-scheduler", ()),
     "proxy": ("system:kube-proxy", ()),
 }
