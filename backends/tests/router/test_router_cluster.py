@@ -210,6 +210,27 @@ async def test_the_inner_port_shows_counts_and_no_keys(town: Town, send: Send) -
     assert (await send(inner, "POST", "/api/v1/service/svc/score", b"x")).status == 401, "the key is checked here too"
 
 
+async def test_a_watch_that_fails_makes_the_router_unhealthy(
+    town: Town, send: Send, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
+    """Kubernetes then restarts it: a router that no longer hears of changes must not look well."""
+    router = await town.router()
+    inner = town.ports[0][1]
+    assert (await send(inner, "GET", "/")).status == 200
+
+    def broken(item: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(router.directory.pods, "put", broken)
+    await town.replica("a")
+    replies = [await send(inner, "GET", "/")]
+    while replies[-1].status == 200:
+        assert len(replies) < 1000
+        replies.append(await send(inner, "GET", "/"))
+    assert replies[-1].status == 500
+    assert "a defect" in caplog.text
+
+
 def test_names_of_deployments_are_legal_and_differ() -> None:
     pairs = [("a", "b-c"), ("a-b", "c"), ("a", "a"), ("s" * 32, "v" * 32), ("s" * 32, "v" * 31 + "w")]
     names = [objects.deployment_name(*pair) for pair in pairs]

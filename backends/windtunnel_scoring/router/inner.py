@@ -12,6 +12,8 @@ from windtunnel_scoring.asgi import HTML, Response, json_response, send_response
 from windtunnel_scoring.router.answers import unknown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from windtunnel_scoring.asgi import Receive, Scope, Send
     from windtunnel_scoring.jsontypes import Json, JsonObject
     from windtunnel_scoring.router.app import RouterApp
@@ -24,9 +26,10 @@ _METRICS = ("ready", "busy", "queued", "mirrored", "notMirrored")
 class InnerApp:
     """The ASGI application of the inner port."""
 
-    def __init__(self, router: RouterApp, directory: Directory) -> None:
+    def __init__(self, router: RouterApp, directory: Directory, healthy: Callable[[], bool]) -> None:
         self._router = router
         self._directory = directory
+        self._healthy = healthy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
@@ -34,7 +37,9 @@ class InnerApp:
             await self._router.handle(scope, receive, send, handed_over=True)
             return
         if path == "/":
-            response = Response(body=b"Healthy", headers=(("content-type", HTML),))
+            healthy = self._healthy()
+            body = b"Healthy" if healthy else b"Unhealthy"
+            response = Response(status=200 if healthy else 500, body=body, headers=(("content-type", HTML),))
         elif path == "/services":
             response = json_response(200, self.view())
         elif path == "/metrics":

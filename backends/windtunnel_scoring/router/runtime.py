@@ -46,7 +46,8 @@ class Router:
         self.peers = Peers(settings.pod_name, connect)
         rules = Rules(run_failed_status=502, ensures_id=True, max_body_bytes=settings.max_body_bytes)
         self.app = RouterApp(self.directory, self.peers, RouterOptions(rules=rules, telemetry=telemetry))
-        self.inner = InnerApp(self.app, self.directory)
+        self.inner = InnerApp(self.app, self.directory, self._is_healthy)
+        self._tasks: list[asyncio.Task[None]] = []
         self._scaler = Autoscaler(api, self.directory, self.peers.is_home, time.monotonic)
 
     def watches(self) -> list[Watch]:
@@ -71,7 +72,7 @@ class Router:
     async def running(self, inner: socket.socket) -> AsyncGenerator[None]:
         """Entered once everything is known; what it does ends with the block."""
         watches = self.watches()
-        tasks = [asyncio.create_task(watch.run(), name="watch") for watch in watches]
+        tasks = self._tasks = [asyncio.create_task(watch.run(), name="watch") for watch in watches]
         try:
             for watch in watches:
                 await watch.listed.wait()
@@ -89,6 +90,14 @@ class Router:
             for task in tasks:
                 if not task.cancelled() and (error := task.exception()) is not None:
                     logger.error("%s failed", task.get_name(), exc_info=error)
+
+    def _is_healthy(self) -> bool:
+        """False once something that should run for ever has failed: then the container is to be restarted."""
+        failed = [task for task in self._tasks if task.done()]
+        for task in failed:
+            error = None if task.cancelled() else task.exception()
+            logger.error("%s has ended, which it never should", task.get_name(), exc_info=error)
+        return not failed
 
 
 def connect(address: str, port: int) -> Upstream:
