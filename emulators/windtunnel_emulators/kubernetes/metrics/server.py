@@ -122,8 +122,8 @@ class MetricsServer:
 
     def _pods_of(self, pods: list[JsonObject]) -> list[JsonObject]:
         by_pod: dict[tuple[str, str], list[tuple[str, Use]]] = {}
-        for (namespace, pod, container), used in self._scraper.containers().items():
-            by_pod.setdefault((namespace, pod), []).append((container, used))
+        for (namespace, name, container), used in self._scraper.containers().items():
+            by_pod.setdefault((namespace, name), []).append((container, used))
         found: list[JsonObject] = []
         for pod in pods:
             own = by_pod.get((namespace_of(pod), name_of(pod)), [])

@@ -199,6 +199,7 @@ class NodeAgent:
     async def _housekeeping(self) -> None:
         while True:
             await self.clock.sleep(_HOUSEKEEPING_S)
+            await self._sources.keep_only({what for worker in self.workers() for what in worker.references})
             for worker in self.workers():
                 try:
                     message = await over_limit(worker)

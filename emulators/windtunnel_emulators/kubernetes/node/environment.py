@@ -117,6 +117,19 @@ async def _referred(
     raise NotConfigured(f"a variable refers to {', '.join(reference)}, which is not known here")
 
 
+def referred(pod: JsonObject) -> set[str]:
+    """``configmap/NAME`` and ``secret/NAME`` of what its containers' variables and its pulls refer to."""
+    found = {f"secret/{text(each, 'name')}" for each in entries(pod, "spec", "imagePullSecrets")}
+    for container in (*entries(pod, "spec", "containers"), *entries(pod, "spec", "initContainers")):
+        for source in entries(container, "envFrom"):
+            found.add(f"configmap/{text(source, 'configMapRef', 'name')}")
+            found.add(f"secret/{text(source, 'secretRef', 'name')}")
+        for variable in entries(container, "env"):
+            found.add(f"configmap/{text(variable, 'valueFrom', 'configMapKeyRef', 'name')}")
+            found.add(f"secret/{text(variable, 'valueFrom', 'secretKeyRef', 'name')}")
+    return found
+
+
 def data_of(source: JsonObject | None) -> dict[str, bytes] | None:
     """The content of a ConfigMap or Secret; None where there is none."""
     import base64

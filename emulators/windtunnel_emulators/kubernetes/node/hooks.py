@@ -6,9 +6,11 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.kubernetes.client.interface import KubernetesProblem
 from windtunnel_emulators.kubernetes.client.meta import entries, flag, namespace_of, text
 from windtunnel_emulators.kubernetes.node import security
 from windtunnel_emulators.kubernetes.node.environment import command, environment
+from windtunnel_emulators.runtime.hooks import NotConfigured
 from windtunnel_emulators.runtime.interface import Mount
 from windtunnel_emulators.runtime.logs import read_log
 from windtunnel_emulators.runtime.supervisor import log_file
@@ -54,11 +56,17 @@ class PodHooks:
         self._run = run
 
     async def prepare(self, plan: ContainerPlan, image: Image, run: int) -> ContainerPlan:
+        try:
+            return await self._prepared(plan, run)
+        except KubernetesProblem as problem:
+            raise NotConfigured(str(problem)) from problem
+
+    async def _prepared(self, plan: ContainerPlan, run: int) -> ContainerPlan:
         pod = self._pod()
         container = self._container(pod, plan.name)
         security.refuse(pod, container)
-        links = pod["spec"].get("enableServiceLinks") if isinstance(pod["spec"], dict) else True
-        services = self._names.variables(namespace_of(pod), links=links is not False)
+        links = flag(pod, "spec", "enableServiceLinks", default=True)
+        services = self._names.variables(namespace_of(pod), links=links)
         variables = await environment(
             pod, container, services=services, references=self._sources, node=self._node, run=self._run()
         )
@@ -111,7 +119,8 @@ class PodHooks:
 
     def _container(self, pod: JsonObject, name: str) -> JsonObject:
         both = (*entries(pod, "spec", "containers"), *entries(pod, "spec", "initContainers"))
-        return next((c for c in both if text(c, "name") == name), {})
+        nothing: JsonObject = {}
+        return next((c for c in both if text(c, "name") == name), nothing)
 
     def takes_tty(self, name: str) -> bool:
         return flag(self._container(self._pod(), name), "tty")

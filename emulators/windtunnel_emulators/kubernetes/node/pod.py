@@ -28,6 +28,7 @@ from windtunnel_emulators.kubernetes.client.meta import (
 )
 from windtunnel_emulators.kubernetes.network.addresses import ANNOTATION
 from windtunnel_emulators.kubernetes.node import security
+from windtunnel_emulators.kubernetes.node.environment import referred
 from windtunnel_emulators.kubernetes.node.hooks import PodHooks
 from windtunnel_emulators.kubernetes.node.plans import grace_s, group_plan
 from windtunnel_emulators.kubernetes.node.status import Standing, known_status, pod_status
@@ -42,10 +43,11 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.node.surroundings import NodeSurroundings
+    from windtunnel_emulators.runtime.interface import Credentials
     from windtunnel_emulators.runtime.status import ContainerStatus, GroupStatus
 
 _log = logging.getLogger(__name__)
-_MOUNT_RETRY_S = 2.0
+_FIRST_MOUNT_RETRY_S, _MOUNT_RETRY_S = 0.1, 2.0
 _API_RETRY_S = 0.5
 _LAST_DELAY_S = 10.0
 _TOKEN_CHECK_S = 30.0
@@ -103,6 +105,11 @@ class PodWorker:
 
     def refers_to(self, namespace: str, what: str) -> bool:
         return namespace_of(self.pod) == namespace and what in self.volumes.refers_to
+
+    @property
+    def references(self) -> set[tuple[str, str]]:
+        """(namespace, ``configmap/NAME``) of all that it is made of."""
+        return {(namespace_of(self.pod), what) for what in self.volumes.refers_to | referred(self.pod)}
 
     def refresh(self) -> None:
         """Something that its volumes or names are made of has changed."""
@@ -170,16 +177,19 @@ class PodWorker:
         node.network.pods.set(self.address, loopback)
         self.hooks.write_hosts(loopback, self._hostname())
         told: str | None = None
+        delay = _FIRST_MOUNT_RETRY_S
         while not self.ending and self._terminal is None:
             try:
                 await self.volumes.prepare(self.pod, self._run_fields())
                 return True
             except (NotMounted, KubernetesProblem) as problem:
-                if str(problem) != told:
-                    told = str(problem)
+                said = str(problem)
+                if said != told:
+                    told = said
                     await self._report()
-                self._event("FailedMount", told, warning=True)
-            await self._wait(_MOUNT_RETRY_S)
+                self._event("FailedMount", said, warning=True)
+            await self._wait(delay)
+            delay = min(_MOUNT_RETRY_S, delay * 2)
         return False
 
     async def _begin(self) -> None:
@@ -210,7 +220,7 @@ class PodWorker:
         else:
             await group.start()
 
-    async def _pull_credentials(self) -> tuple[object, ...]:
+    async def _pull_credentials(self) -> tuple[Credentials, ...]:
         while True:
             try:
                 return await self._node.sources.pull_credentials(self.pod)

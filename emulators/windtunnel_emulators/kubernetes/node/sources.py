@@ -1,4 +1,4 @@
-"""Where a node's pods get ConfigMaps, Secrets and tokens from: caches that start with the first pod that asks."""
+"""Where a node's pods get ConfigMaps, Secrets and tokens from: each object that a pod refers to is watched alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.client.interface import Client, Kind
 
 _LEAST_TOKEN_S = 600
-_SYNC_LIMIT_S = 10.0
 _DOCKER_CONFIGS = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 
 
@@ -46,14 +45,13 @@ class _Token:
 
 
 class Sources:
-    """Of one node, or shared by all nodes of a cluster."""
+    """Of one node."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._objects = Objects(client)
         self._client = client
         self._clock = clock
-        self._informers: dict[str, Informer] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._informers: dict[tuple[str, str, str], Informer] = {}
         self._tokens: dict[tuple[str, str, int], _Token] = {}
         self._listeners: list[Callable[[str, str], None]] = []
 
@@ -62,11 +60,8 @@ class Sources:
         self._listeners.append(listener)
 
     async def stop(self) -> None:
-        for task in self._starting.values():
-            task.cancel()
-        await asyncio.gather(*self._starting.values(), return_exceptions=True)
         await asyncio.gather(*(informer.stop() for informer in self._informers.values()))
-        self._informers, self._starting = {}, {}
+        self._informers = {}
 
     async def config_map(self, namespace: str, name: str) -> JsonObject | None:
         return await self._find(CONFIG_MAP, namespace, name)
@@ -115,24 +110,27 @@ class Sources:
         return tuple(found)
 
     async def _find(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
-        informer = await self._informer(kind)
+        informer = await self._informer(kind, namespace, name)
+        known = informer.get(namespace, name) if informer.synced.is_set() else None
         # What was made a moment ago may not have reached the cache.
-        return informer.get(namespace, name) or await self._objects.find(kind, namespace, name)
+        return known or await self._objects.find(kind, namespace, name)
 
-    async def _informer(self, kind: Kind) -> Informer:
-        informer = self._informers.get(kind.plural)
+    async def _informer(self, kind: Kind, namespace: str, name: str) -> Informer:
+        """Of one object alone, as nodes may not list others' Secrets."""
+        key = (kind.name.lower(), namespace, name)
+        informer = self._informers.get(key)
         if informer is None:
-            informer = self._informers[kind.plural] = Informer(self._client, kind, self._clock)
-            word = kind.name.lower()
-            informer.add_handler(lambda old, new: self._changed(word, new or old or {}))
-            self._starting[kind.plural] = asyncio.create_task(informer.start(), name=f"{kind.plural} of the nodes")
-        try:
-            await asyncio.wait_for(informer.synced.wait(), _SYNC_LIMIT_S)
-        except TimeoutError as late:
-            raise NotConfigured(
-                f"failed to sync {kind.name.lower()} cache: timed out waiting for the condition"
-            ) from late
+            selector = f"metadata.name={name}"
+            informer = Informer(self._client, kind, self._clock, namespace=namespace, field_selector=selector)
+            self._informers[key] = informer
+            informer.add_handler(lambda old, new: self._changed(kind.name.lower(), new or old or {}))
+            await informer.start()
         return informer
+
+    async def keep_only(self, wanted: set[tuple[str, str]]) -> None:
+        """Stop looking at what no pod of the node refers to any more: (namespace, ``configmap/NAME``)."""
+        for key in [key for key in self._informers if (key[1], f"{key[0]}/{key[2]}") not in wanted]:
+            await self._informers.pop(key).stop()
 
     def _changed(self, word: str, found: JsonObject) -> None:
         for listener in self._listeners:

@@ -247,6 +247,8 @@ def _conditions(
         wanted.append(("Initialized", False, "ContainersNotInitialized", message))
     else:
         wanted.append(("Initialized", True, "", ""))
+    ready: tuple[bool, str, str]
+    containers_ready: tuple[bool, str, str]
     if over:
         reason = "PodCompleted" if phase == "Succeeded" else "PodFailed"
         ready = containers_ready = (False, reason, "")
@@ -256,8 +258,8 @@ def _conditions(
     else:
         containers_ready = (True, "", "")
         ready = _gates(pod)
-    wanted.append(("Ready", *ready))
-    wanted.append(("ContainersReady", *containers_ready))
+    wanted.append(("Ready", ready[0], ready[1], ready[2]))
+    wanted.append(("ContainersReady", containers_ready[0], containers_ready[1], containers_ready[2]))
     return [_condition(pod, *each, now=standing.now) for each in wanted]
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from windtunnel_emulators.jsontypes import as_object
 from windtunnel_emulators.kubernetes.client.meta import number as number_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.streams.connection import SpdyConnection, SpdyStream
@@ -42,11 +43,11 @@ _WAITING = 64
 class Channels(Protocol):
     """Of one session."""
 
-    def input(self) -> AsyncIterator[bytes]:
+    def input(self) -> AsyncGenerator[bytes]:
         """What the client types; ends when it closes its input."""
         ...
 
-    def sizes(self) -> AsyncIterator[tuple[int, int]]:
+    def sizes(self) -> AsyncGenerator[tuple[int, int]]:
         """(rows, columns) of its terminal, as it changes."""
         ...
 
@@ -66,7 +67,7 @@ class Channels(Protocol):
 def size_of(data: bytes) -> tuple[int, int] | None:
     """What a resize message says; None for one that says nothing."""
     try:
-        asked: JsonObject = msgspec.json.decode(data, type=dict)
+        asked = as_object(msgspec.json.decode(data))
     except msgspec.DecodeError:
         return None
     rows, columns = number_of(asked, "Height"), number_of(asked, "Width")
@@ -112,11 +113,11 @@ class _Inbox:
             except asyncio.QueueFull:
                 self._input.get_nowait()
 
-    async def input(self) -> AsyncIterator[bytes]:
+    async def input(self) -> AsyncGenerator[bytes]:
         while (data := await self._input.get()) is not None:
             yield data
 
-    async def sizes(self) -> AsyncIterator[tuple[int, int]]:
+    async def sizes(self) -> AsyncGenerator[tuple[int, int]]:
         while (size := await self._sizes.get()) is not None:
             yield size
 
@@ -153,10 +154,10 @@ class WebSocketChannels:
         elif channel == CLOSE and data[:1] == bytes((STDIN,)) and self._protocol.startswith("v5."):
             await self._inbox.end_input()
 
-    def input(self) -> AsyncIterator[bytes]:
+    def input(self) -> AsyncGenerator[bytes]:
         return self._inbox.input()
 
-    def sizes(self) -> AsyncIterator[tuple[int, int]]:
+    def sizes(self) -> AsyncGenerator[tuple[int, int]]:
         return self._inbox.sizes()
 
     async def gone(self) -> None:
@@ -194,12 +195,12 @@ class SpdyChannels:
         self._streams = streams
         self._gone = asyncio.Event()
 
-    async def input(self) -> AsyncIterator[bytes]:
+    async def input(self) -> AsyncGenerator[bytes]:
         stream = self._streams.get("stdin")
         while stream is not None and (data := await stream.read()):
             yield data
 
-    async def sizes(self) -> AsyncIterator[tuple[int, int]]:
+    async def sizes(self) -> AsyncGenerator[tuple[int, int]]:
         stream = self._streams.get("resize")
         rest = b""
         while stream is not None and (data := await stream.read()):

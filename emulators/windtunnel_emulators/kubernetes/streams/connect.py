@@ -13,7 +13,7 @@ import asyncio
 import random
 import urllib.parse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from windtunnel_emulators.asgi import chunks, respond_json
 from windtunnel_emulators.kubernetes.client.interface import StatusError
@@ -331,7 +331,7 @@ async def _bridge(
     early = bytes(reader._buffer)  # type: ignore[attr-defined]  # no other way to get it at once
     reader._buffer.clear()  # type: ignore[attr-defined]
     transport.write(head)
-    await splice(transport, rest, writer.transport, early)
+    await splice(transport, rest, cast("asyncio.Transport", writer.transport), early)
 
 
 async def _refusal(status: int, head: bytes, reader: asyncio.StreamReader, send: Send, pod: str | None) -> None:

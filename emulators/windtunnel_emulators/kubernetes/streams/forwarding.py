@@ -130,9 +130,9 @@ async def over_websocket(socket: WebSocket, ports: Sequence[int], pod: Pod, *, b
             writers[2 * index] = writer
             tasks.append(asyncio.create_task(pour(2 * index, reader)))
         listening = asyncio.create_task(_listen(socket, writers, base64=base64))
-        pouring = asyncio.ensure_future(asyncio.gather(*tasks))
+        pouring = asyncio.create_task(_all(tasks))
+        tasks += [listening, pouring]
         await asyncio.wait({listening, pouring}, return_when=asyncio.FIRST_COMPLETED)
-        tasks.append(listening)
     except ConnectionError:
         # The client is gone.
         return
@@ -143,6 +143,14 @@ async def over_websocket(socket: WebSocket, ports: Sequence[int], pod: Pod, *, b
         for writer in writers.values():
             writer.close()
         await socket.close()
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Until all have ended; one that has nothing to do never ends by itself."""
+    if tasks:
+        await asyncio.wait(list(tasks))
+    else:
+        await asyncio.Event().wait()
 
 
 async def _listen(socket: WebSocket, writers: dict[int, asyncio.StreamWriter], *, base64: bool) -> None:

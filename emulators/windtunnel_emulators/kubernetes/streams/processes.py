@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from windtunnel_emulators.kubernetes.streams.channels import STDERR, STDOUT
 
@@ -75,14 +75,14 @@ async def attach(channels: Channels, attachment: Attachment, *, takes_input: boo
 
 async def _until_over(
     channels: Channels,
-    outputs: Sequence[Coroutine[object, object, None]],
-    inputs: Sequence[Coroutine[object, object, None]],
+    outputs: Sequence[Coroutine[Any, Any, None]],
+    inputs: Sequence[Coroutine[Any, Any, None]],
 ) -> bool:
     """Until all outputs have ended; False when the client went before."""
-    writing = [asyncio.ensure_future(work) for work in outputs]
-    reading = [asyncio.ensure_future(work) for work in inputs]
+    writing: list[asyncio.Future[None]] = [asyncio.ensure_future(work) for work in outputs]
+    reading: list[asyncio.Future[None]] = [asyncio.ensure_future(work) for work in inputs]
     gone = asyncio.ensure_future(channels.gone())
-    everything = asyncio.gather(*writing)
+    everything = asyncio.ensure_future(_all(writing))
     try:
         await asyncio.wait({everything, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not everything.done():
@@ -96,6 +96,11 @@ async def _until_over(
         for task in (*writing, *reading, gone, everything):
             task.cancel()
         await asyncio.gather(*writing, *reading, gone, everything, return_exceptions=True)
+
+
+async def _all(works: Sequence[asyncio.Future[None]]) -> None:
+    """Raises what the first that failed did."""
+    await asyncio.gather(*works)
 
 
 async def _pour(channels: Channels, channel: int, output: AsyncIterator[bytes]) -> None:
@@ -112,7 +117,7 @@ async def _type(
     channels: Channels, send: Callable[[bytes], Awaitable[None]], close: Callable[[], Awaitable[None]]
 ) -> None:
     try:
-        async with aclosing(channels.input()) as typed:  # type: ignore[type-var]  # generators, all of them
+        async with aclosing(channels.input()) as typed:
             async for data in typed:
                 await send(data)
         await close()

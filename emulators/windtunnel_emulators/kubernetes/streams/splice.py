@@ -67,11 +67,11 @@ class Half(asyncio.Protocol):
         if peer is not None and peer.transport is not None and not peer.transport.is_closing():
             peer.transport.resume_reading()
 
-    def connection_lost(self, problem: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         peer = self.peer
         if peer is not None and peer.transport is not None and not peer.transport.is_closing():
             # A broken connection must not look like a proper end to the other side.
-            peer.transport.close() if problem is None else peer.transport.abort()
+            peer.transport.close() if exc is None else peer.transport.abort()
         self.transport = None
         if self._on_lost is not None:
             self._on_lost()

@@ -26,17 +26,18 @@ from windtunnel_emulators.runtime.interface import RuntimeProblem
 from windtunnel_emulators.runtime.status import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from windtunnel_emulators.asgi import Receive, Scope, Send
+    from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.node.agent import NodeAgent
     from windtunnel_emulators.kubernetes.node.pod import PodWorker
     from windtunnel_emulators.kubernetes.streams.channels import Channels
     from windtunnel_emulators.kubernetes.streams.connection import SpdyStream
     from windtunnel_emulators.runtime.group import ContainerGroup
+    from windtunnel_emulators.runtime.interface import ExecSession
     from windtunnel_emulators.runtime.status import ContainerStatus
 
-Query = "Mapping[str, Sequence[str]]"
 _STREAMS_S = 30.0
 _RUN_S = 120.0
 _FIRST_SIZE = (24, 80)
@@ -211,9 +212,10 @@ class ContainerRoutes:
         return worker.group
 
 
-def _container(worker: PodWorker, name: str) -> dict[str, object]:
+def _container(worker: PodWorker, name: str) -> JsonObject:
     both = (*entries(worker.pod, "spec", "containers"), *entries(worker.pod, "spec", "initContainers"))
-    return next((c for c in both if text(c, "name") == name), {})  # type: ignore[return-value]  # JSON objects
+    nothing: JsonObject = {}
+    return next((c for c in both if text(c, "name") == name), nothing)
 
 
 def _check_log(status: ContainerStatus, pod: str, container: str, *, previous: bool) -> bool:
@@ -236,9 +238,9 @@ def _check_log(status: ContainerStatus, pod: str, container: str, *, previous: b
     return False
 
 
-async def _send_log(pieces: object, send: Send) -> None:
-    async with aclosing(pieces) as found:  # type: ignore[type-var]  # an async generator
-        async for piece in found:  # type: ignore[attr-defined]
+async def _send_log(pieces: AsyncGenerator[bytes], send: Send) -> None:
+    async with aclosing(pieces) as found:
+        async for piece in found:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
@@ -247,7 +249,7 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _running(session: Awaitable[object]) -> object:
+async def _running(session: Awaitable[ExecSession]) -> ExecSession:
     try:
         return await session
     except RuntimeProblem as problem:

@@ -10,7 +10,7 @@ from windtunnel_emulators.kubernetes.client.meta import parse_time
 from windtunnel_emulators.runtime.logs import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -74,7 +74,7 @@ def _true(value: str | None) -> bool:
     return value in ("true", "1", "True", "t", "T")
 
 
-async def read(path: Path, options: LogOptions, clock: Clock, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def read(path: Path, options: LogOptions, clock: Clock, ended: Callable[[], bool]) -> AsyncGenerator[bytes]:
     """The output; with ``follow``, until ``ended`` says that the run is over."""
     reader = _Reader(path, options, clock)
     left = options.limit_bytes

@@ -61,7 +61,7 @@ class KubeletServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        method, path = scope["method"], scope["path"]
+        method, path = str(scope["method"]), str(scope["path"])
         try:
             access.check(scope["state"]["connection"], _VERBS.get(method, method.lower()), path)
             await self._answer(method, path, scope, receive, send)

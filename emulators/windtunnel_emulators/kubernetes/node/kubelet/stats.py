@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.node.agent import NodeAgent
     from windtunnel_emulators.kubernetes.node.pod import PodWorker
-    from windtunnel_emulators.runtime.interface import Usage
+    from windtunnel_emulators.runtime.interface import Container, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Measured:
 
 async def measure(agent: NodeAgent) -> list[Measured]:
     """All containers that run now. In a thread where the runtime has to look at each process."""
-    running = []
+    running: list[tuple[PodWorker, str, Container]] = []
     for worker in agent.workers():
         if worker.group is None:
             continue
@@ -92,7 +92,9 @@ async def resource_metrics(agent: NodeAgent) -> bytes:
     """As ``/metrics/resource`` has it, with the moment of each value."""
     measured = await measure(agent)
     at = int(agent.clock.now().timestamp() * 1000)
-    cpu, memory, started = [], [], []
+    cpu: list[str] = []
+    memory: list[str] = []
+    started: list[str] = []
     pod_cpu: dict[str, float] = {}
     pod_memory: dict[str, int] = {}
     for m in measured:
@@ -127,7 +129,8 @@ async def resource_metrics(agent: NodeAgent) -> bytes:
 
 async def cadvisor_metrics(agent: NodeAgent) -> bytes:
     """The two that dashboards need."""
-    cpu, memory = [], []
+    cpu: list[str] = []
+    memory: list[str] = []
     for m in await measure(agent):
         labels = f'container="{m.name}",namespace="{namespace_of(m.worker.pod)}",pod="{name_of(m.worker.pod)}"'
         cpu.append(f"container_cpu_usage_seconds_total{{{labels}}} {m.usage.cpu_seconds:.9g}")
