@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators import __version__
 from windtunnel_emulators.clock import Pace
 from windtunnel_emulators.host import Options, serve
+from windtunnel_emulators.kubernetes.engines.interface import EngineProblem
 from windtunnel_emulators.logs import configure
 from windtunnel_emulators.runtime.interface import RuntimeProblem
 from windtunnel_emulators.server import PortTaken
@@ -41,13 +42,14 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         port=given.port,
         pace=given.pace,
         runtime=given.runtime,
+        kubernetes=given.kubernetes,
         ready_file=given.ready_file,
         environment=environment,
     )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options, log))
-    except (StateProblem, StoreProblem, PortTaken, RuntimeProblem) as problem:
+    except (StateProblem, StoreProblem, PortTaken, RuntimeProblem, EngineProblem) as problem:
         print(f"windtunnel emulators: {problem}", file=sys.stderr)
         return 3 if isinstance(problem, AlreadyRunning) else 1
     return 0
@@ -65,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--ephemeral", action="store_true", help="keep nothing: the store in memory, files removed at the end")
     add("--pace", type=_pace, default=Pace.parse("fast"), help="how Azure's waits pass: fast, azure, or a factor")
     add("--runtime", choices=("process", "docker"), default="process", help="how containers run (default: process)")
+    add(
+        "--kubernetes",
+        choices=("embedded", "binaries", "kind"),
+        default="embedded",
+        help="how clusters are served: by this process, by programs in KUBEBUILDER_ASSETS, by kind (default: embedded)",
+    )
     add("--ready-file", type=Path, metavar="FILE", help="written once everything listens: addresses and environment")
     add("--log-format", choices=("text", "json"), default="text")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")

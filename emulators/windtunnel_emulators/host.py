@@ -67,7 +67,9 @@ class Options:
     runtime: str
     ready_file: Path | None
     environment: Mapping[str, str]
-    """Of the process: where the public certificate authorities are."""
+    """Of the process: where the public certificate authorities are, and programs that engines need."""
+    kubernetes: str = "embedded"
+    """How clusters are served: ``embedded``, ``binaries`` or ``kind``."""
 
 
 class Host:
@@ -118,7 +120,7 @@ class Host:
             subscription=credentials.subscription,
         )
         tokens = Tokens(folder=state.parts / "identity", clock=clock, directory=directory)
-        world = _world(kernel, state, tokens, Listeners(store, authority.server_context()), options.runtime)
+        world = _world(kernel, state, tokens, Listeners(store, authority.server_context()), options)
         routes = await self._start_services(kernel, world)
         identity = TokenService(directory=directory, tokens=tokens, store=store, clock=clock, pace=options.pace)
         faults = Faults()
@@ -210,7 +212,8 @@ async def _within_limit(what: str, stop: Callable[[], Awaitable[None]]) -> None:
         _log.exception("%s did not stop", what)
 
 
-def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, runtime: str) -> World:
+def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, options: Options) -> World:
+    from windtunnel_emulators.kubernetes.engines.selection import make_engine
     from windtunnel_emulators.registry.access import Access
     from windtunnel_emulators.registry.callers import AzureCallers
     from windtunnel_emulators.registry.content import Content
@@ -230,12 +233,19 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, r
         clock=kernel.clock,
         pace=kernel.pace,
         folder=state.parts,
-        runtime=make_runtime(runtime, folder=state.parts, clock=kernel.clock, registries=registries),
+        runtime=make_runtime(options.runtime, folder=state.parts, clock=kernel.clock, registries=registries),
         content=content,
         tokens=tokens,
         listeners=listeners,
         tenant=kernel.directory.tenant,
         subscription=kernel.subscription,
+        engine=make_engine(
+            options.kubernetes,
+            environment=options.environment,
+            store=kernel.store,
+            clock=kernel.clock,
+            listeners=listeners,
+        ),
     )
 
 

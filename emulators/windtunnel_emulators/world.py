@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.arm.resources import Resources
     from windtunnel_emulators.clock import Clock, Pace
     from windtunnel_emulators.identity.tokens import Tokens
+    from windtunnel_emulators.kubernetes.engines.interface import Engine
     from windtunnel_emulators.registry.content import Content
     from windtunnel_emulators.runtime.interface import Runtime
     from windtunnel_emulators.server import Listeners
@@ -36,3 +37,5 @@ class World:
     """Opens and closes further TLS ports, as each registry has one."""
     tenant: str
     subscription: str
+    engine: Engine | None = None
+    """Serves Kubernetes clusters; None for the embedded engine, which is made when the first cluster needs it."""

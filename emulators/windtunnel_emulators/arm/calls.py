@@ -248,14 +248,14 @@ def _acted(kernel: Kernel, call: Call, kind: Kind, existing: Resource | None, re
     _refuse_busy(about, kernel.resources.get(target.id), call)
     operation = kernel.operations.begin(target, reply.work, api_version=call.api_version)
     headers = dict(reply.headers)
-    if reply.status in (201, 202):
+    if reply.announce or reply.status in (201, 202):
         headers |= longrunning.announce(
             about,
             operation,
             base_url=call.base_url,
             location=call.group_location,
             pace=kernel.pace,
-            with_location=True,
+            with_location=call.method != "PUT",
         )
     return Answer(status=reply.status, body=reply.body, headers=headers)
 

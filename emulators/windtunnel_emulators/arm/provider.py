@@ -129,6 +129,8 @@ class Reply:
     """The resource that the action acted on, changed, or a new one that it made; None leaves the store alone."""
     work: str | None = None
     """A verb of ``works`` to run on ``resource`` (or, without one, on the resource that the action acts on)."""
+    announce: bool = False
+    """Whether the answer carries the links of the work whatever its status; without it, answers of 201 and 202 do."""
 
 
 class Operation(Protocol):

@@ -196,6 +196,17 @@ class Resources:
         """A resource group, for its location and tags."""
         return self._groups.get(subscription, name)
 
+    def save_group(self, group: Group) -> None:
+        """Write a resource group that a service keeps for itself, as AKS keeps one for a cluster's machines."""
+        self._groups.save(group)
+
+    def drop_group(self, group: Group) -> None:
+        """Take away such a group with all that is in it, without any work; safe when it is gone."""
+        with self._store.transaction():
+            for resource in self.in_group(group):
+                self.remove(resource.id)
+            self._groups.remove(group)
+
     def operation_in_progress(self, id: ResourceId | str) -> StoredOperation | None:
         """The work that is going on on a resource; None when there is none."""
         key = id.lower() if isinstance(id, str) else id.key

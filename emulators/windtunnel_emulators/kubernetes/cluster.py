@@ -21,6 +21,7 @@ from windtunnel_emulators.kubernetes.plan import node_name
 from windtunnel_emulators.kubernetes.roster import Entry, Roster
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from pathlib import Path
 
@@ -88,6 +89,11 @@ class Cluster:
     def node_count(self) -> dict[str, int]:
         """By pool."""
         return {pool: len(self._roster.of(pool)) for pool in self._roster.pools()}
+
+    @property
+    def autoscaled(self) -> dict[str, int]:
+        """How many nodes each pool has that scales itself."""
+        return {pool.name: len(self._roster.of(pool.name)) for pool in self.plan.pools if pool.bounds is not None}
 
     async def start(self) -> None:
         """The API, what works behind it, and the nodes. Raises ``EngineProblem``."""
@@ -165,6 +171,11 @@ class Cluster:
         self._clients.append(found)
         return found
 
+    def kubelet_context(self) -> ssl.SSLContext:
+        """TLS of a client of the nodes' own APIs."""
+        keys = self._keys()
+        return keys.client_context(keys.kubelet_client)
+
     # The parts
 
     def _required(self) -> RunningCluster:
@@ -209,7 +220,7 @@ class Cluster:
         for component in started.components:
             await component.start()
             self._components.append(component)
-        await components.aggregate(self, running, self._around)
+        await components.aggregate(running, started.metrics)
 
     async def _align_nodes(self) -> None:
         """Start the nodes that should be there, and drain and remove the others."""

@@ -11,7 +11,9 @@ from windtunnel_emulators.kubernetes.client.interface import STRATEGIC_MERGE_PAT
 from windtunnel_emulators.kubernetes.client.kinds import NODE
 from windtunnel_emulators.kubernetes.controllers.controller import Settings
 from windtunnel_emulators.kubernetes.controllers.manager import Controllers
+from windtunnel_emulators.kubernetes.metrics.server import GROUP, VERSION, MetricsServer
 from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
+from windtunnel_emulators.kubernetes.network.proxy import ServiceProxy
 from windtunnel_emulators.kubernetes.node.agent import NodeAgent
 from windtunnel_emulators.kubernetes.node.definition import NodeDefinition, Taint, node_labels
 from windtunnel_emulators.kubernetes.scheduler.scheduler import Scheduler
@@ -35,6 +37,7 @@ class Behind:
 
     network: ClusterNetwork
     components: tuple[Component, ...]
+    metrics: MetricsServer
 
 
 def behind(cluster: Cluster, running: RunningCluster, around: Surroundings) -> Behind:
@@ -42,16 +45,30 @@ def behind(cluster: Cluster, running: RunningCluster, around: Surroundings) -> B
     clock = around.clock
     host, port = urlsplit(running.server).hostname or "", urlsplit(running.server).port or 443
     network = ClusterNetwork(cluster.client("admin"), clock, cluster=cluster.plan.uid, api_server=(host, port))
+    running.connect(network.pods.loopback)
     found: list[Component] = []
     if not running.parts.controllers:
         found.append(Controllers(cluster.client("controllers"), clock, settings=Settings(root_ca=running.ca)))
     if not running.parts.scheduler:
         found.append(Scheduler(cluster.client("scheduler"), clock))
-    return Behind(network=network, components=tuple(found))
+    found.append(
+        ServiceProxy(
+            cluster.client("admin"),
+            clock,
+            network,
+            runtime=around.runtime,
+            owner=f"k8s-{cluster.plan.uid}",
+            nodes=lambda: [agent.definition.address for agent in cluster.agents],
+        )
+    )
+    metrics = MetricsServer(cluster.client("admin"), clock, cluster.kubelet_context())
+    found.append(metrics)
+    return Behind(network=network, components=tuple(found), metrics=metrics)
 
 
-async def aggregate(cluster: Cluster, running: RunningCluster, around: Surroundings) -> None:
-    """The APIs of this process behind the cluster's: metrics of nodes and pods."""
+async def aggregate(running: RunningCluster, metrics: MetricsServer) -> None:
+    """The API of this process behind the cluster's: metrics of nodes and pods."""
+    await running.aggregate(GROUP, VERSION, metrics.app)
 
 
 def node(

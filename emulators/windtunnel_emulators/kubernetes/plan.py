@@ -1,4 +1,4 @@
-"""What a cluster is to be: its version and its pools of nodes. ``Cluster`` brings the world in line with these values."""
+"""What a cluster is to be: its version and its pools. ``Cluster`` brings the world in line with these values."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class PoolPlan:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect."""
+    bounds: tuple[int, int] | None = None
+    """The fewest and the most nodes of a pool that scales itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,10 @@ class ClusterPlan:
     """Its name on the internet, which its certificate has too."""
     service_cidr: str
     pod_cidr: str
+    identity: str = ""
+    """Client id of what its nodes pull images as."""
+    autoscaler: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Settings of the cluster autoscaler, as AKS names them (``scale-down-unneeded-time``)."""
     provider: str = ""
     """What node's ``providerID`` begins with: the group of its machines."""
 

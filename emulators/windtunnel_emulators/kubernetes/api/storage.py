@@ -340,3 +340,17 @@ class Storage:
                         (cluster, resource, *event.key, event.version, body),
                     )
         self._reserved = reserved
+
+
+def known_clusters(store: Store) -> set[str]:
+    """The clusters that the store has anything of."""
+    store.define(_COMPONENT, _MIGRATIONS)
+    return {str(row[0]) for row in store.rows("SELECT cluster FROM kubernetes_versions")}
+
+
+def forget_cluster(store: Store, cluster: str) -> None:
+    """Delete all objects of a cluster that is not served any more."""
+    store.define(_COMPONENT, _MIGRATIONS)
+    with store.transaction():
+        store.execute("DELETE FROM kubernetes_objects WHERE cluster = ?", (cluster,))
+        store.execute("DELETE FROM kubernetes_versions WHERE cluster = ?", (cluster,))

@@ -22,7 +22,7 @@ from windtunnel_emulators.kubernetes.engines.ports import ADDRESS, take
 from windtunnel_emulators.kubernetes.engines.programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from windtunnel_emulators.asgi import ASGI
     from windtunnel_emulators.clock import Clock
@@ -183,6 +183,12 @@ class RunningBinaries:
         await asyncio.gather(*(program.stop(_API_GRACE_S) for program in front))
         await self.programs["etcd"].stop(_ETCD_GRACE_S)
 
+    async def upgrade(self, version: str) -> None:
+        """Raises ``EngineProblem``: the folder has one release."""
+        raise EngineProblem(
+            f"cluster {self._definition.name!r} cannot become {version}: the programs of {ASSETS} are {self.version}"
+        )
+
     def credential(self, role: str) -> Credential:
         """Certificate and token."""
         authority = self._definition.authority
@@ -196,6 +202,9 @@ class RunningBinaries:
     def node_client(self, name: str) -> Client:
         authority = self._definition.authority
         return HttpClient(self.server, context=authority.client_context(authority.node_client_pair(name)))
+
+    def connect(self, loopback: Callable[[str], str | None]) -> None:
+        """The real API server calls the nodes' own APIs."""
 
     async def aggregate(self, group: str, version: str, app: ASGI) -> None:
         await self._aggregated.add(group, version, app)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from windtunnel_emulators.asgi import ASGI
@@ -96,8 +96,16 @@ class RunningCluster(Protocol):
         """A new client as the node of that name, whose keys have been made."""
         ...
 
+    def connect(self, loopback: Callable[[str], str | None]) -> None:
+        """Say how an API server in this process finds the loopback address behind a pod's; others find nodes alone."""
+        ...
+
     async def aggregate(self, group: str, version: str, app: ASGI) -> None:
         """Serve ``app`` as a group of the API, behind the API server."""
+        ...
+
+    async def upgrade(self, version: str) -> None:
+        """Be another release, with the same objects. Raises ``EngineProblem`` where that cannot be."""
         ...
 
     async def stop(self) -> None:
