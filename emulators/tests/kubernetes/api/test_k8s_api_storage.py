@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.kubernetes.api.selection import Selection
-from windtunnel_emulators.kubernetes.api.storage import Changed, Storage, Stored, Taken, TooOld
+from windtunnel_emulators.kubernetes.api.storage import Changed, Event, Storage, Stored, Taken, TooOld
 from windtunnel_emulators.kubernetes.api.watching import Bookmark, Line, Watch
 from windtunnel_emulators.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from windtunnel_emulators.jsontypes import JsonObject
@@ -63,7 +64,12 @@ async def test_writes_of_one_turn_are_one_transaction() -> None:
     await storage.create(RESOURCE, ("n", "first"), body("first"))
     begun: list[int] = []
     write = storage._write  # pyright: ignore[reportPrivateUsage]  # counted, not changed
-    storage._write = lambda pending: (begun.append(len(pending)), write(pending))[1]  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+
+    def counted(pending: Sequence[tuple[str, Event]]) -> None:
+        begun.append(len(pending))
+        write(pending)
+
+    storage._write = counted  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
     await asyncio.gather(*(storage.create(RESOURCE, ("n", name), body(name)) for name in NAMES))
     assert begun == [3]
 
@@ -217,7 +223,7 @@ async def test_fifty_watches_of_one_form_make_each_event_once() -> None:
     assert lines.made == 1
 
 
-async def test_a_client_that_does_not_read_loses_its_watch_and_nobody_else() -> None:
+async def test_bookmarks_are_not_repeated_and_a_stopped_watch_sees_nothing_more() -> None:
     storage = Storage(Store(None), "c")
     watch = Watch(storage, RESOURCE, Selection(), bookmarks=True)
     watch.bookmark()

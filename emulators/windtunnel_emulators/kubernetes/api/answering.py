@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Receive, Send
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.kubernetes.api.failures import Failure
+    from windtunnel_emulators.kubernetes.api.fanout import Fanout, Member
     from windtunnel_emulators.kubernetes.api.replies import Headers, Reply
     from windtunnel_emulators.kubernetes.api.requests import Call
-    from windtunnel_emulators.kubernetes.api.watching import Watch
 
 _UNCACHED = (b"cache-control", b"no-cache, private")
 _SHORTEST_WATCH_S = 1800
 """Watches without a time limit of their own end after this to twice this, as the real server ends them."""
 
 
-async def answer(reply: Reply, call: Call, receive: Receive, send: Send, clock: Clock) -> int:
+async def answer(reply: Reply, call: Call, receive: Receive, send: Send, clock: Clock, fanout: Fanout) -> int:
     """Send a reply that is not passed on; returns its status."""
     if isinstance(reply, ObjectReply):
         return await _send(send, reply.status, object_bytes(reply, clock.now()), reply.form, reply.headers, call)
     if isinstance(reply, ListReply):
         return await _send(send, 200, list_bytes(reply, clock.now()), reply.form, reply.headers, call)
     if isinstance(reply, WatchReply):
-        await _watch(reply, call, receive, send, clock)
+        await _watch(reply, receive, send, clock, fanout)
         return 200
     assert isinstance(reply, BytesReply)
     body = b"" if call.method == "HEAD" else reply.body
@@ -72,38 +72,35 @@ async def refuse(problem: Failure, call: Call, send: Send) -> int:
     return problem.code
 
 
-async def _watch(reply: WatchReply, call: Call, receive: Receive, send: Send, clock: Clock) -> None:
+async def _watch(reply: WatchReply, receive: Receive, send: Send, clock: Clock, fanout: Fanout) -> None:
     watch, form = reply.watch, reply.form
     seconds = watch.limit_s or _SHORTEST_WATCH_S * (1 + random.random())  # noqa: S311  # spreads the ends
+    member = fanout.join(watch, Lines(reply.served, form, clock.now), send)
     ends = [
-        asyncio.ensure_future(_end_after(watch, seconds, clock)),
-        asyncio.ensure_future(_end_when_gone(watch, receive)),
+        asyncio.ensure_future(_end_after(member, seconds, clock)),
+        asyncio.ensure_future(_end_when_gone(member, receive)),
     ]
-    lines = Lines(reply.served, form, clock.now)
     try:
         start = [(b"content-type", form.content_type), _UNCACHED]
         await send({"type": "http.response.start", "status": 200, "headers": start})
         # The head goes out at once: clients wait for it before they say that the watch has begun.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        while (items := await watch.next()) is not None:
-            body = b"".join(watch.encoded(items, lines))
-            if body:
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await member.run()
         await send({"type": "http.response.body", "body": b""})
     finally:
-        watch.stop()
+        member.close()
         for task in ends:
             task.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
 
 
-async def _end_after(watch: Watch, seconds: float, clock: Clock) -> None:
+async def _end_after(member: Member, seconds: float, clock: Clock) -> None:
     await clock.sleep(seconds)
-    watch.stop()
+    member.stop()
 
 
-async def _end_when_gone(watch: Watch, receive: Receive) -> None:
+async def _end_when_gone(member: Member, receive: Receive) -> None:
     with contextlib.suppress(OSError):
         while (await receive())["type"] == "http.request":
             pass
-    watch.stop()
+    member.stop()

@@ -21,10 +21,11 @@ from windtunnel_emulators.kubernetes.api.connecting import connection, leads_out
 from windtunnel_emulators.kubernetes.api.direct import DirectClient
 from windtunnel_emulators.kubernetes.api.discovery import Discovery
 from windtunnel_emulators.kubernetes.api.failures import Failure, forbidden_path, internal, unavailable, unknown_path
+from windtunnel_emulators.kubernetes.api.fanout import Fanout
 from windtunnel_emulators.kubernetes.api.handler import Handler, verb_of
 from windtunnel_emulators.kubernetes.api.openapi import OpenApi
 from windtunnel_emulators.kubernetes.api.registry import Registry
-from windtunnel_emulators.kubernetes.api.replies import BytesReply, PassedOn, WatchReply
+from windtunnel_emulators.kubernetes.api.replies import BytesReply, PassedOn
 from windtunnel_emulators.kubernetes.api.requests import parse_target, read_body, read_head
 from windtunnel_emulators.kubernetes.api.storage import Storage
 from windtunnel_emulators.kubernetes.client.interface import StatusError
@@ -74,6 +75,7 @@ class ApiServer:
         self._service_cidr = service_cidr
         self.connector: Connects | None = None
         """Carries requests to containers, pods, services and nodes; without one they get 503."""
+        self._fanout = Fanout(self.storage)
         self._watches: set[Watch] = set()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,6 +103,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End watches and what runs for the server; objects stay."""
         self._ready = False
+        self._fanout.stop()
         for watch in list(self._watches):
             watch.stop()
         for task in self._tasks:
@@ -173,7 +176,7 @@ class ApiServer:
             raise forbidden_path(user.name, verb, call.path)
 
     def watching(self, watch: Watch) -> None:
-        """A watch has begun; ``watched`` when it is over."""
+        """A watch in this process has begun; ``watched`` when it is over."""
         self._watches.add(watch)
 
     def watched(self, watch: Watch) -> None:
@@ -215,13 +218,7 @@ class ApiServer:
         if isinstance(found, PassedOn):
             await found.app(scope, receive, send)
             return 0
-        if isinstance(found, WatchReply):
-            self.watching(found.watch)
-            try:
-                return await answer(found, call, receive, send, self._clock)
-            finally:
-                self.watched(found.watch)
-        return await answer(found, call, receive, send, self._clock)
+        return await answer(found, call, receive, send, self._clock, self._fanout)
 
     def _count(self, call: Call, status: int) -> None:
         target = parse_target(call.path)
@@ -236,5 +233,6 @@ class ApiServer:
     async def _bookmarks(self) -> None:
         while True:
             await self._clock.sleep(_BOOKMARK_S)
+            self._fanout.bookmark()
             for watch in self._watches:
                 watch.bookmark()

@@ -56,6 +56,7 @@ class Watch:
     """The events of a selection, from the moment it is made."""
 
     def __init__(self, storage: Storage, resource: str, selection: Selection, *, bookmarks: bool) -> None:
+        self.resource = resource
         self.selection = selection
         self.bookmarks = bookmarks
         self.after = 0
@@ -96,6 +97,11 @@ class Watch:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
+    def take(self) -> list[Line | Bookmark | Event]:
+        """What has come since the last call, which may be nothing."""
+        found, self._pending = self._pending, []
+        return found
+
     async def next(self) -> list[Line | Bookmark | Event] | None:
         """Everything that has come since the last call, at least one; None at the end."""
         while not self._pending:
@@ -106,8 +112,7 @@ class Watch:
                 await self._waiting
             finally:
                 self._waiting = None
-        found, self._pending = self._pending, []
-        return found
+        return self.take()
 
     def line(self, item: Line | Event) -> Line | None:
         """What an event is to this watch; None when it is nothing."""
