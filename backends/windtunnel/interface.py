@@ -293,6 +293,10 @@ class Backend(ABC):
         """A token for scoring."""
         raise self.refusal(target, Capability.TOKENS)
 
+    def collected(self, target: Target, name: str) -> Mapping[str, bytes]:
+        """The inputs and predictions that a service has collected: CSV by path."""
+        raise self.refusal(target, Capability.DATA_COLLECTION)
+
     @property
     def clusters(self) -> ClusterOperations:
         """The cluster that services share."""

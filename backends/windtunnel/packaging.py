@@ -19,7 +19,7 @@ from windtunnel import names, scripts
 from windtunnel.context import Context, Entry
 from windtunnel.errors import InvalidSpec
 from windtunnel.layout import APP_ROOT, MODEL_VERSION, MODELS, SCORING_COMMAND, SCORING_PORT
-from windtunnel.wheel import build_wheel, pins, wheel_name
+from windtunnel.wheel import REQUIREMENTS, build_wheel, pins, wheel_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,14 +33,22 @@ def this_python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def build_context(model: Model, model_name: str, script: Script | None = None, python: str | None = None) -> Context:
+def build_context(
+    model: Model,
+    model_name: str,
+    script: Script | None = None,
+    python: str | None = None,
+    *,
+    also: tuple[str, ...] = (),
+) -> Context:
     """Raises ``InvalidSpec`` for a script that cannot work, ``MissingExtra`` without the scoring server.
 
     ``python`` is the version of the base image; default: that of this interpreter, whose packages are pinned.
+    ``also`` are packages that are installed here and in the image, in the same versions.
     """
     python = python_of(python)
     names.check_model(model_name)
-    pinned = pins(python)
+    pinned = pins(python, (*REQUIREMENTS, *also))
     requirements = [f"{name}=={version}" for name, version in pinned.items()]
     folder = f"azureml-models/{model_name}/{MODEL_VERSION}"
     entries = [

@@ -36,6 +36,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Value]] = {
         "resource_group": "windtunnel",
         "location": "westeurope",
         "registry": "windtunnel",
+        "storage": "windtunneldata",
         "port": 4580,
         "pace": "fast",
         "runtime": "process",

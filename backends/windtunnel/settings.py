@@ -96,7 +96,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(key="agent_count", kind=Kind.WHOLE, help="nodes of the cluster; default: 3, for DevTest 1"),
         Setting(key="vm_size", help="size of the cluster's nodes; default: Standard_D3_v2"),
         Setting(key="kubernetes_version", help="of a new cluster; default: the platform's own"),
-        Setting(key="model_data", help="where AKS services keep inputs and predictions: a folder, or Azure Storage"),
+        Setting(key="storage", help="storage account for collected inputs and predictions; created when missing"),
         Setting(key="python", help="Python version of the image; default: this interpreter's"),
         Setting(key="state_dir", help="folder of the emulators; also finds those that run"),
         Setting(key="port", kind=Kind.WHOLE, help="port of the emulators' front door; 0: any free one"),

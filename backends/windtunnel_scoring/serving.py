@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import uvicorn
 
+from windtunnel_scoring import ending
 from windtunnel_scoring.errors import StartError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def serve(app: App, listening: Listening, main: MainThread) -> int:
             outcome.append(error)
         if server.dropped:
             # What was dropped may still hold the main thread, or one of a pool, which Python would wait for.
+            ending.in_haste()
             logging.shutdown()
             os._exit(DROPPED)
         main.finish()

@@ -28,7 +28,7 @@ from windtunnel.spec import Change, Target, check_key
 from windtunnel_scoring.router import objects, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from windtunnel.adapters.aks_cluster import Cluster, Clusters
     from windtunnel.adapters.building import Settings
@@ -240,6 +240,10 @@ class AksAdapter:
         return Endpoint(
             scoring_uri=view.scoring_uri or "", swagger_uri=view.swagger_uri or "", key=key, service=view.name
         )
+
+    def collected(self, name: str) -> Mapping[str, bytes]:
+        """By path below the container ``modeldata``. What was collected outlives the service."""
+        return self._work.model_data.read(name)
 
     # --- keys and tokens
 

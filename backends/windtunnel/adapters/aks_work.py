@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from windtunnel.adapters.aks_objects import MODEL_DATA, PULL_SECRET, SCORING
 from windtunnel.adapters.aks_router import Router
 from windtunnel.adapters.building import Building
-from windtunnel.errors import InvalidSpec, NotConfigured, NotFound
+from windtunnel.adapters.model_data import PACKAGE, ModelData
+from windtunnel.errors import InvalidSpec, NotFound
 from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel.spec import Target
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
     from windtunnel.spec import Spec
 
 
-_DATA_STORAGE = "AML_MODEL_DC_STORAGE"
-"""The variable that Azure ML's data collector reads."""
+_DATA_STORAGE, _DATA_WORKSPACE = "AML_MODEL_DC_STORAGE", "WINDTUNNEL_DC_WORKSPACE"
+"""What the collector reads: Azure ML's variable, and one of ours."""
 
 
 class AksWork(Building):
     """Raises the errors of ``windtunnel.errors``."""
 
     target: ClassVar[Target] = Target.AKS
+
+    @property
+    def model_data(self) -> ModelData:
+        """Where services collect to."""
+        return ModelData(self._clients, self._settings)
+
+    def also_needed(self, spec: Spec) -> tuple[str, ...]:
+        return (PACKAGE,) if spec.collect_model_data else ()
 
     def workload(self, spec: Spec, image: str) -> Workload:
         """The scoring server of a new service."""
@@ -88,19 +97,14 @@ class AksWork(Building):
 
     def _model_data(self, namespace: str) -> JsonObject:
         """Where inputs and predictions are kept. Raises ``NotConfigured``."""
-        storage = self._settings.model_data
-        if storage is None:
-            raise NotConfigured(
-                "collect_model_data was asked for, and no place for the data is set",
-                way_out="Give a folder or a connection string of Azure Storage: --set model_data=..., or"
-                " WINDTUNNEL_MODEL_DATA.",
-            )
+        values = {_DATA_STORAGE: self.model_data.ensure(), _DATA_WORKSPACE: self.model_data.workspace()}
+        data: JsonObject = {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "Opaque",
             "metadata": {"name": MODEL_DATA, "namespace": namespace, "labels": {objects.MANAGED_LABEL: "windtunnel"}},
-            "data": {_DATA_STORAGE: base64.b64encode(storage.encode()).decode()},
+            "data": data,
         }
 
     def apply(self, kube: Kube, service: Service, *, replaces: Service | None) -> None:

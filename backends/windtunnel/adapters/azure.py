@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from windtunnel.adapters.aci import AciAdapter, needed
 from windtunnel.adapters.aks import AksAdapter
-from windtunnel.adapters.aks_cluster import Clusters, ClusterSettings
+from windtunnel.adapters.aks_cluster import DEFAULT_CLUSTER, Clusters, ClusterSettings
 from windtunnel.adapters.building import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.fpga import FpgaAdapter
@@ -156,7 +156,8 @@ class AzureBackend(Backend):
             registry_identity=profile.text("registry_identity"),
             fpga_quota=1 if quota is None else int(quota),
             python=profile.text("python"),
-            model_data=profile.text("model_data"),
+            storage=profile.text("storage"),
+            workspace=profile.text("cluster") or DEFAULT_CLUSTER,
         )
         say = progress or _unsaid
         self._clusters = Clusters(
@@ -260,6 +261,10 @@ class AzureBackend(Backend):
         """What a service was deployed from, as far as this machine knows. Raises ``NotFound``."""
         self.require(target, {Capability.PREDICT})
         return self._adapters[target].spec(name)
+
+    def collected(self, target: Target, name: str) -> Mapping[str, bytes]:
+        self.require(target, {Capability.DATA_COLLECTION})
+        return self._aks.collected(name)
 
     @property
     def clusters(self) -> Clusters:

@@ -42,8 +42,10 @@ class Settings:
     fpga_quota: int = 1
     """FPGA services in the resource group; Azure ML's workspaces had one until more was asked for."""
     python: str | None = None
-    model_data: str | None = None
-    """Where collected inputs and predictions go: a folder, or a connection string of Azure Storage."""
+    storage: str | None = None
+    """The storage account for collected inputs and predictions."""
+    workspace: str = ""
+    """What stands for Azure ML's workspace in the paths of collected data."""
 
 
 class Building:
@@ -66,7 +68,14 @@ class Building:
         model = Model.read(spec.model)
         model.check_target(self.target)
         model.check_runtime(self._runtime)
-        return model, packaging.build_context(model, spec.effective_model_name, spec.script, self._settings.python)
+        return model, packaging.build_context(
+            model, spec.effective_model_name, spec.script, self._settings.python, also=self.also_needed(spec)
+        )
+
+    def also_needed(self, spec: Spec) -> tuple[str, ...]:
+        """Further packages of the image."""
+        del spec
+        return ()
 
     def registry(self, location: str) -> Registry:
         """The registry, there with its resource group."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
     from azure.mgmt.containerservice import ContainerServiceClient
     from azure.mgmt.resource.resources import ResourceManagementClient
+    from azure.mgmt.storage import StorageManagementClient
 
     from windtunnel.clouds import Cloud, Transport
 
@@ -105,6 +106,16 @@ class Clients:
     def clusters(self) -> ContainerServiceClient:
         """Kubernetes clusters."""
         from azure.mgmt.containerservice import ContainerServiceClient as Client
+
+        return Client(self.credential, self.subscription, **self._options)
+
+    @cached_property
+    def storage(self) -> StorageManagementClient:
+        """Storage accounts. Raises ``MissingExtra``: only model data collection needs them."""
+        for module in ("azure.mgmt.storage", "azure.storage.blob"):
+            if not _is_installed(module):
+                raise MissingExtra("model data collection", "azure", module)
+        from azure.mgmt.storage import StorageManagementClient as Client
 
         return Client(self.credential, self.subscription, **self._options)
 

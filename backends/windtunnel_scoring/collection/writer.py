@@ -6,7 +6,6 @@ minute at most. Rows become text on the writer's own thread.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import time
@@ -14,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from windtunnel_scoring import ending
 from windtunnel_scoring.collection.sinks import SinkError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Writer:
             # A daemon: a storage that hangs must not keep the process from ending.
             self._thread = threading.Thread(target=self._run, name="collection", daemon=True)
             self._thread.start()
-            atexit.register(self.close)
+            ending.at_end(self.close)
 
     def _run(self) -> None:
         while True:

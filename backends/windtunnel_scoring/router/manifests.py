@@ -1,7 +1,7 @@
 """The Deployments of the layout: that of a version, and the router's own workload.
 
 What makes a rolling update lose nothing: no old replica goes before a new one is ready (``maxUnavailable: 0``); one
-that is to go serves on for ``DRAIN_S`` (``preStop``), in which the routers learn of it; then it finishes what it has.
+that is to go serves on for a moment (``preStop``), in which the routers learn of it; then it finishes what it has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 ROUTER: Final = "azureml-fe"
 """The name of the router's Deployment, Service, ServiceAccount and roles."""
-DRAIN_S: Final = 2
+DRAIN_S: Final = 1
+"""Routers watch pods themselves, so that they know within moments."""
+ROUTER_DRAIN_S: Final = 3
+"""A Service's proxies on all nodes must have heard of it."""
 GRACE_S: Final = 35
 """``terminationGracePeriodSeconds``: the drain, and the 25 s that a server gives its requests."""
 HTTP_PORT: Final = 8080
@@ -170,7 +173,7 @@ def _router_spec(workload: RouterWorkload) -> JsonObject:
         # The inner port: it speaks HTTP whether or not the outer one speaks TLS, and opens when all is known.
         "readinessProbe": _probe(INNER_PORT_NAME, periodSeconds=1),
         "livenessProbe": _probe(INNER_PORT_NAME, initialDelaySeconds=30, periodSeconds=10, timeoutSeconds=5),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": ROUTER_DRAIN_S}}},
     }
     pod = _pod(container, workload.pull_secret)
     pod["serviceAccountName"] = ROUTER

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from windtunnel_scoring import VERSION, current
+from windtunnel_scoring import VERSION, current, ending
 from windtunnel_scoring.telemetry import output
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ class Pipeline:
     def __init__(self, settings: TelemetrySettings) -> None:
         """Raises ``OSError`` when the file cannot be opened."""
         resource = Resource.create({"service.name": settings.service_name, "service.version": VERSION})
-        tracers, loggers = TracerProvider(resource=resource), LoggerProvider(resource=resource)
+        tracers, loggers = (
+            TracerProvider(resource=resource, shutdown_on_exit=False),
+            LoggerProvider(resource=resource, shutdown_on_exit=False),
+        )
         writes = settings.file_traces or settings.file_logs
         self._stream = _lines(settings.file) if writes and settings.file is not None else None
         spans, logs = _exporters(settings, self._stream)
@@ -57,6 +60,7 @@ class Pipeline:
         self._tracer = tracers.get_tracer(_SCOPE, VERSION)
         self._logger = loggers.get_logger(_SCOPE, VERSION)
         self._exports_logs = bool(logs)
+        ending.at_end(self.close)
         self._with_data = settings.logs_data
         self._closed = False
 
