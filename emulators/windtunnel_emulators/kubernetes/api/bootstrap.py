@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_object
 from windtunnel_emulators.kubernetes.api import metadata as meta
-from windtunnel_emulators.kubernetes.api.failures import qualified
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,6 +50,7 @@ _GROUP_PRIORITY = {
 """Of the real server's APIServices; of defined groups it is 1000 and 100."""
 _VERSION_PRIORITY = {("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21}
 _VERSION_PRIORITY[("resource.k8s.io", "v1")] = 21
+_API_SERVICES = "apiservices.apiregistration.k8s.io"
 _AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
 
 
@@ -237,33 +237,50 @@ class Bootstrap:
             for version in self._registry.versions(group):
                 await self.serve_group(now, group, version)
 
-    async def serve_group(self, now: datetime, group: str, version: str) -> None:
-        """The APIService of a group that is served here."""
+    async def serve_group(self, now: datetime, group: str, version: str, *, elsewhere: bool = False) -> None:
+        """The APIService of a group that is served here, or that somebody else serves in this process."""
         spec: JsonObject = {"group": group} if group else {}
         spec["version"] = version
-        spec["groupPriorityMinimum"] = _GROUP_PRIORITY.get(group, 1000)
+        spec["groupPriorityMinimum"] = _GROUP_PRIORITY.get(group, 100 if elsewhere else 1000)
         default = 15 if group in _GROUP_PRIORITY else 100
         spec["versionPriority"] = _VERSION_PRIORITY.get((group, version), default)
+        if elsewhere:
+            name = f"{group.partition('.')[0]}-{version}"
+            spec["service"] = {"namespace": "kube-system", "name": name, "port": 443}
+            reason, message = "Passed", "all checks passed"
+        else:
+            reason, message = "Local", "Local APIServices are always available"
         condition: JsonObject = {
             "type": "Available",
             "status": "True",
             "lastTransitionTime": meta.timestamp(now),
-            "reason": "Local",
-            "message": "Local APIServices are always available",
+            "reason": reason,
+            "message": message,
         }
-        labels: JsonObject = {_AUTOMANAGED: "onstart" if group in _GROUP_PRIORITY else "true"}
-        await self._make(
-            qualified("apiregistration.k8s.io", "apiservices"),
-            now,
-            "apiregistration.k8s.io/v1",
-            "APIService",
-            {"name": f"{version}.{group}", "labels": labels},
-            {"spec": spec, "status": {"conditions": [condition]}},
-        )
+        metadata: JsonObject = {"name": f"{version}.{group}"}
+        if not elsewhere:
+            metadata["labels"] = {_AUTOMANAGED: "onstart" if group in _GROUP_PRIORITY else "true"}
+        rest: JsonObject = {"spec": spec, "status": {"conditions": [condition]}}
+        await self._make(_API_SERVICES, now, "apiregistration.k8s.io/v1", "APIService", metadata, rest)
+
+    async def serve_what_is_defined(self, now: datetime) -> None:
+        """APIServices of defined groups: those that are missing are made, those of groups that are gone go."""
+        wanted = {
+            (group, version)
+            for group in self._registry.groups()
+            for version in self._registry.versions(group)
+            if self._registry.has(group, version)
+        }
+        for group, version in sorted(wanted):
+            await self.serve_group(now, group, version)
+        for stored in self._storage.table(_API_SERVICES).objects_in(None):
+            spec = as_object(stored.object.get("spec"))
+            group, version = str(spec.get("group", "")), str(spec.get("version", ""))
+            if group and (group, version) not in wanted:
+                await self.withdraw_group(group, version)
 
     async def withdraw_group(self, group: str, version: str) -> None:
         """The group's version is defined no more."""
-        resource = qualified("apiregistration.k8s.io", "apiservices")
-        found = self._storage.table(resource).objects.get(("", f"{version}.{group}"))
+        found = self._storage.table(_API_SERVICES).objects.get(("", f"{version}.{group}"))
         if found is not None and _AUTOMANAGED in as_object(meta.of(found.object).get("labels")):
-            await self._storage.remove(resource, found)
+            await self._storage.remove(_API_SERVICES, found)

@@ -27,6 +27,7 @@ from windtunnel_emulators.kubernetes.api.openapi import OpenApi
 from windtunnel_emulators.kubernetes.api.registry import Registry
 from windtunnel_emulators.kubernetes.api.replies import BytesReply, PassedOn
 from windtunnel_emulators.kubernetes.api.requests import parse_target, read_body, read_head
+from windtunnel_emulators.kubernetes.api.rules import DEFINITIONS
 from windtunnel_emulators.kubernetes.api.storage import Storage
 from windtunnel_emulators.kubernetes.client.interface import StatusError
 
@@ -75,6 +76,7 @@ class ApiServer:
         self._service_cidr = service_cidr
         self.connector: Connects | None = None
         """Carries requests to containers, pods, services and nodes; without one they get 503."""
+        self._bootstrap: Bootstrap | None = None
         self._fanout = Fanout(self.storage)
         self._watches: set[Watch] = set()
         self._requests: dict[tuple[str, str, int], int] = {}
@@ -94,8 +96,9 @@ class ApiServer:
         """Make what every cluster has; after it the server is ready."""
         self._handler.start()
         port = int(self.address.rpartition(":")[2] or 443)
-        bootstrap = Bootstrap(self.storage, self.registry, service_cidr=self._service_cidr, port=port)
-        await bootstrap.run(self._clock.now())
+        self._bootstrap = Bootstrap(self.storage, self.registry, service_cidr=self._service_cidr, port=port)
+        await self._bootstrap.run(self._clock.now())
+        self._tasks.append(asyncio.create_task(self._follow_definitions(), name="APIServices"))
         await self._access.start(self.storage, self.registry)
         self._tasks.append(asyncio.create_task(self._bookmarks(), name="bookmarks"))
         self._ready = True
@@ -117,6 +120,8 @@ class ApiServer:
     async def aggregate(self, group: str, version: str, app: ASGI) -> None:
         """Pass requests about a group's version on to ``app``, as one for which there is an APIService."""
         await self._aggregation.register(group, version, app)
+        if self._bootstrap is not None:
+            await self._bootstrap.serve_group(self._clock.now(), group, version, elsewhere=True)
 
     def withdraw(self, group: str, version: str) -> None:
         """Nobody serves a group's version any more."""
@@ -229,6 +234,19 @@ class ApiServer:
         except Failure:
             return
         self._requests[key] = self._requests.get(key, 0) + 1
+
+    async def _follow_definitions(self) -> None:
+        """Keep the list of APIs to what is defined."""
+        changed = asyncio.Event()
+        end = self.storage.listen(DEFINITIONS, lambda _: changed.set())
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                if self._bootstrap is not None:
+                    await self._bootstrap.serve_what_is_defined(self._clock.now())
+        finally:
+            end()
 
     async def _bookmarks(self) -> None:
         while True:

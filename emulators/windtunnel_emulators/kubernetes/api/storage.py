@@ -275,12 +275,6 @@ class Storage:
 
         return end
 
-    def erase(self) -> None:
-        """Forget the cluster: rows and versions."""
-        with self._store.transaction():
-            for name in ("kubernetes_objects", "kubernetes_versions"):
-                self._store.execute(f"DELETE FROM {name} WHERE cluster = ?", (self._cluster,))  # noqa: S608
-
     def _stored(self, key: Key, body: JsonObject) -> Stored:
         self._next += 1
         version = self._next
@@ -350,6 +344,20 @@ def known_clusters(store: Store) -> set[str]:
 
 def forget_cluster(store: Store, cluster: str) -> None:
     """Delete all objects of a cluster that is not served any more."""
+    store.define(_COMPONENT, _MIGRATIONS)
+    with store.transaction():
+        store.execute("DELETE FROM kubernetes_objects WHERE cluster = ?", (cluster,))
+        store.execute("DELETE FROM kubernetes_versions WHERE cluster = ?", (cluster,))
+
+
+def known_clusters(store: Store) -> frozenset[str]:
+    """The clusters of which there is anything in a store."""
+    store.define(_COMPONENT, _MIGRATIONS)
+    return frozenset(str(cluster) for (cluster,) in store.rows("SELECT cluster FROM kubernetes_versions"))
+
+
+def forget_cluster(store: Store, cluster: str) -> None:
+    """Delete a cluster's objects and versions; nobody may be using them."""
     store.define(_COMPONENT, _MIGRATIONS)
     with store.transaction():
         store.execute("DELETE FROM kubernetes_objects WHERE cluster = ?", (cluster,))
