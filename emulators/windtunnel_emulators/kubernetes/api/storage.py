@@ -348,17 +348,3 @@ def forget_cluster(store: Store, cluster: str) -> None:
     with store.transaction():
         store.execute("DELETE FROM kubernetes_objects WHERE cluster = ?", (cluster,))
         store.execute("DELETE FROM kubernetes_versions WHERE cluster = ?", (cluster,))
-
-
-def known_clusters(store: Store) -> frozenset[str]:
-    """The clusters of which there is anything in a store."""
-    store.define(_COMPONENT, _MIGRATIONS)
-    return frozenset(str(cluster) for (cluster,) in store.rows("SELECT cluster FROM kubernetes_versions"))
-
-
-def forget_cluster(store: Store, cluster: str) -> None:
-    """Delete a cluster's objects and versions; nobody may be using them."""
-    store.define(_COMPONENT, _MIGRATIONS)
-    with store.transaction():
-        store.execute("DELETE FROM kubernetes_objects WHERE cluster = ?", (cluster,))
-        store.execute("DELETE FROM kubernetes_versions WHERE cluster = ?", (cluster,))
