@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.kubernetes.access import bootstrap, users
 from windtunnel_emulators.kubernetes.access.accounts import ISSUER, AccountTokens
 from windtunnel_emulators.kubernetes.access.admission.chain import Chain
+from windtunnel_emulators.kubernetes.access.allocation.services import ServiceAllocation
 from windtunnel_emulators.kubernetes.access.authentication import Authentication
 from windtunnel_emulators.kubernetes.access.authorizer import Authorizer
+from windtunnel_emulators.kubernetes.access.escalation import Escalation
 from windtunnel_emulators.kubernetes.access.interface import MASTERS, SERVER, Decision
 from windtunnel_emulators.kubernetes.access.nodes import NodeRules
 from windtunnel_emulators.kubernetes.access.reviews import Reviews
 from windtunnel_emulators.kubernetes.access.roles import Roles
 from windtunnel_emulators.kubernetes.access.signing import Signer
+from windtunnel_emulators.kubernetes.access.special.binding import Bindings
+from windtunnel_emulators.kubernetes.access.special.eviction import Evictions
+from windtunnel_emulators.kubernetes.access.special.parts import PARTS
+from windtunnel_emulators.kubernetes.access.special.signer import CertificateSigner
+from windtunnel_emulators.kubernetes.access.special.tokens import TokenRequests
 from windtunnel_emulators.kubernetes.access.state import State
+from windtunnel_emulators.kubernetes.api.deleting import Deleting
 from windtunnel_emulators.kubernetes.certificates import CLIENTS
 
 if TYPE_CHECKING:
@@ -53,11 +61,20 @@ class ClusterAccess:
         nodes = NodeRules(state, bootstrap.node_rules())
         roles.start()
         nodes.start()
+        allocation = ServiceAllocation(state)
+        allocation.start()
+        CertificateSigner(state, self._authority).start()
         self._state = state
         self._authorizer = Authorizer(roles, nodes)
-        self._chain = Chain(state)
-        reviews = Reviews(state, self._authentication, roles, self.authorize, self._tokens.issuer)
-        for special in reviews.all():
+        chain = Chain(state, Escalation(roles, self.authorize), allocation, self.authorize)
+        self._chain = chain
+        specials = (
+            *Reviews(state, self._authentication, roles, self.authorize, self._tokens.issuer).all(),
+            *Bindings(state, chain).all(),
+            Evictions(state, Deleting(storage, self, self._clock)).special(),
+            TokenRequests(state, self._tokens).special(),
+        )
+        for special in specials:
             self._specials[(special.group, special.resource, special.subresource)] = special
 
     async def stop(self) -> None:
@@ -102,7 +119,7 @@ class ClusterAccess:
         self, group: str, resource: str, subresource: str
     ) -> Callable[[JsonObject, JsonObject], JsonObject] | None:
         """See ``Access``."""
-        return None
+        return PARTS.get((group, resource, subresource))
 
     def document(self, path: str) -> JsonObject | None:
         """See ``Access``."""
