@@ -42,6 +42,7 @@ _OPTIONS = {
     "port": ("a number from 0 to 65535", r"\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"),
     "pace": ("fast, azure, or a positive number", r"fast|azure|(?=.*[1-9])\d+(\.\d+)?"),
     "runtime": ("process, docker or kubernetes", r"process|docker|kubernetes"),
+    "kubernetes": ("embedded, binaries or kind", r"embedded|binaries|kind"),
 }
 """What each may be, in words and as a pattern; whether a runtime can be had here, the emulators say."""
 _POLL_S = 0.02

@@ -102,6 +102,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(key="port", kind=Kind.WHOLE, help="port of the emulators' front door; 0: any free one"),
         Setting(key="pace", help="how fast the emulators let Azure's waits pass: fast, azure, or a factor"),
         Setting(key="runtime", help="how the emulators run containers: process, docker or kubernetes"),
+        Setting(key="kubernetes", help="what serves the emulators' Kubernetes API: embedded, binaries or kind"),
         Setting(key="data_dir", help="folder of the client's own records: keys and specs of what was deployed"),
         Setting(key="resource_manager", help="ARM endpoint of another Azure cloud"),
         Setting(key="authority", help="Entra endpoint of another Azure cloud"),

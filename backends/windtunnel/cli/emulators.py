@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 PortOption = Annotated[int | None, typer.Option("--port", help="Of the front door; 0: any that is free.")]
 EphemeralOption = Annotated[bool, typer.Option("--ephemeral", help="Keep nothing.")]
 RuntimeOption = Annotated[str | None, typer.Option("--runtime", metavar="process|docker", help="How containers run.")]
+KubernetesOption = Annotated[
+    str | None,
+    typer.Option("--kubernetes", metavar="embedded|binaries|kind", help="What serves the Kubernetes API of clusters."),
+]
 PaceOption = Annotated[str | None, typer.Option("--pace", metavar="fast|azure|FACTOR", help="How Azure's waits pass.")]
 ReadyOption = Annotated[Path | None, typer.Option("--ready-file", help="Written, whole, once everything listens.")]
 ForegroundOption = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground until Ctrl+C.")]
@@ -46,6 +50,7 @@ def up(
     port: PortOption = None,
     ephemeral: EphemeralOption = False,
     runtime: RuntimeOption = None,
+    kubernetes: KubernetesOption = None,
     pace: PaceOption = None,
     ready_file: ReadyOption = None,
     foreground: ForegroundOption = False,
@@ -53,7 +58,7 @@ def up(
     """Start the emulators, and wait until they are ready."""
     from windtunnel.emulated import Emulators, start_options
 
-    chosen = {"port": port, "runtime": runtime, "pace": pace}
+    chosen = {"port": port, "runtime": runtime, "kubernetes": kubernetes, "pace": pace}
     context.flags = {**context.flags, **{k: str(v) for k, v in chosen.items() if v is not None}}
     emulators = Emulators(context.profile.state_dir)
     options = start_options(context.profile) + (["--ephemeral"] if ephemeral else [])

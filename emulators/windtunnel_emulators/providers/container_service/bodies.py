@@ -57,6 +57,7 @@ _KEPT = (
     "autoScalerProfile",
     "upgradeSettings",
     "publicNetworkAccess",
+    "addonProfiles",
     "supportPlan",
 )
 """Answered as given; of these, the cluster autoscaler obeys ``autoScalerProfile``."""
@@ -316,7 +317,7 @@ def _merged(body: JsonObject, before: JsonObject) -> JsonObject:
 
 
 def _kept(body: JsonObject) -> JsonObject:
-    return {name: body[name] for name in _KEPT if checks.given(body, name) is not None}
+    return {name: body[name] for name in _KEPT if checks.given(body, name) not in (None, {})}
 
 
 def _flag_after(body: JsonObject, before: JsonObject, name: str) -> bool:

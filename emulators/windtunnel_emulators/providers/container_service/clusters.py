@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -212,8 +213,20 @@ def in_state(properties: JsonObject, state: str, *, pool: str | None = None, onl
 
 
 def settled(resource: Resource) -> Resource:
-    """A cluster whose change is done."""
-    return replace(resource, properties=in_state(resource.properties, SUCCEEDED))
+    """A cluster whose change is done; its load balancer has an address on the internet then, by name."""
+    properties = in_state(resource.properties, SUCCEEDED)
+    network = as_object(properties.get("networkProfile"))
+    balancer = as_object(network.get("loadBalancerProfile"))
+    if balancer and "effectiveOutboundIPs" not in balancer:
+        group = as_str(properties.get("nodeResourceGroup"))
+        name = uuid.uuid5(uuid.NAMESPACE_URL, str(resource.id) + as_str(properties.get("resourceUID")))
+        address: JsonObject = {
+            "id": f"/subscriptions/{resource.id.subscription}/resourceGroups/{group}/providers/"
+            f"Microsoft.Network/publicIPAddresses/{name}"
+        }
+        network = {**network, "loadBalancerProfile": {**balancer, "effectiveOutboundIPs": [address]}}
+        properties = {**properties, "networkProfile": network}
+    return replace(resource, properties=properties)
 
 
 def with_power(resource: Resource, code: str) -> Resource:
