@@ -189,7 +189,7 @@ class Bootstrap:
             },
             {
                 "spec": {
-                    "parentRef": {"group": "", "resource": "services", "namespace": "default", "name": "kubernetes"}
+                    "parentRef": {"resource": "services", "namespace": "default", "name": "kubernetes"}
                 }
             },
         )

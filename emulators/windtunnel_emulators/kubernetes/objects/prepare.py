@@ -36,7 +36,7 @@ def prepare_create(info: KindInfo, whole: JsonObject, now: str = "") -> JsonObje
 
 def prepare_update(info: KindInfo, old: JsonObject, new: JsonObject, subresource: str = "") -> JsonObject:
     """The next state, with what this way of writing cannot change as it was."""
-    if subresource == "status":
+    if subresource in ("status", "approval"):
         made: JsonObject = {**old, "metadata": new.get("metadata", {})}
         made.pop("status", None)
         if "status" in new:
