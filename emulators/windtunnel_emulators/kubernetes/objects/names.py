@@ -28,7 +28,7 @@ def _regex(message: str, pattern: str, *examples: str) -> str:
 
 
 def _longer(most: int) -> str:
-    return f"must be no more than {most} bytes"
+    return f"must be no more than {most} characters"
 
 
 _LABEL_MESSAGE = _regex(
@@ -65,9 +65,6 @@ _VALUE_MESSAGE = _regex(
     "MyValue",
     "my_value",
     "12345",
-)
-_ENV_MESSAGE = _regex(
-    "a valid environment variable name must consist only of printable ASCII characters other than '='", ""
 )
 _KEY_MESSAGE = _regex(
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
