@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from windtunnel import profiles, registry
 from windtunnel.cli import main
+from windtunnel.scoring_client import ScoringClient
 from windtunnel.spec import Target
 
 if TYPE_CHECKING:
@@ -187,21 +188,17 @@ def test_fast_responses(shell: Shell, model_file: Path, tmp_path: Path) -> None:
     script.write_text(
         "import json, time\n\n\n"
         "def init():\n    pass\n\n\n"
-        "def run(raw):\n    began = time.time()\n    time.sleep(1.0)\n    return [began, time.time()]\n"
+        "def run(raw):\n    began = time.time()\n    time.sleep(2.0)\n    return [began, time.time()]\n"
     )
     shell.deploy(
         model_file, "fast", "--entry-script", str(script), "--replicas", "4", "--max-request-wait-time", "60000"
     )
-    with ThreadPoolExecutor(4) as pool:
-        spans = list(pool.map(lambda _: _score_beside(shell), range(4)))
-    assert max(began for began, _ in spans) < min(ended for _, ended in spans)
+    profile = profiles.load("local", {}, shell.environment, shell.state.parent)
+    with registry.load("local").connect(profile) as backend, ThreadPoolExecutor(4) as pool:
+        clients = [ScoringClient(backend.endpoint(Target.AKS, "fast")) for _ in range(4)]
+        spans = [answer.json() for answer in pool.map(lambda client: client.score(b"{}"), clients)]
+    for client in clients:
+        client.close()
+    times = [cast("list[float]", span) for span in spans]
+    assert max(began for began, _ in times) < min(ended for _, ended in times)
     shell.run("delete", "fast", "--target", "aks")
-
-
-def _score_beside(shell: Shell) -> Any:
-    """In a process of its own: the command line in this one is not for several threads."""
-    command = [sys.executable, "-m", "windtunnel", "score", "fast", "--target", "aks", "--input", "-"]
-    done = subprocess.run(
-        command, env=shell.environment, input=json.dumps(ONE), capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
