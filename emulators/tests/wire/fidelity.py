@@ -24,10 +24,10 @@ Offline, four kinds of witness stand in for a subscription. Each is a test.
 | --- | --- | --- |
 | Unmodified clients: the Azure SDKs for Python, azure-identity, MSAL, `az` | `emulators/tests/wire`, `tox -e az` | \
 nothing that these tests ask for |
-| Recordings of the real service (Container Instances, Container Registry), replayed with values | \
+| Recordings of the real service (Container Instances, Container Registry, IoT Hub), replayed with values | \
 `emulators/tests/wire/test_recordings.py`, folder in `WINDTUNNEL_RECORDINGS` | [below](#recordings) |
-| Microsoft's published examples | `emulators/tests/container_instance/test_aci_examples.py` and \
-`emulators/tests/registry/test_published_examples.py`, folder in `WINDTUNNEL_SPECS` | [below](#examples) |
+| Microsoft's published examples | `emulators/tests/container_instance/test_aci_examples.py`, \
+`emulators/tests/devices/test_iothub_examples.py` and `emulators/tests/registry/test_published_examples.py`, folder in `WINDTUNNEL_SPECS` | [below](#examples) |
 | The OCI distribution conformance suite | `tox -e oci` | nothing: 0 failures |
 
 A difference that is not listed here fails the test, and so does a listed one that no longer occurs. The recordings and
@@ -55,7 +55,11 @@ The status has to be one that the specification gives for the request, and the b
 EXCEPTIONS = """
 | Specification | Examples | Answer | Why |
 | --- | --- | --- | --- |"""
-_ACI = "Microsoft.ContainerInstance 2023-05-01 containerInstance.json"
+_SINGLE = {
+    "Microsoft.ContainerInstance 2023-05-01 containerInstance.json": "container_instance/aci_examples.toml",
+    "Microsoft.Devices 2023-06-30 iothub.json": "devices/iothub_examples.toml",
+}
+"""Specifications whose exceptions have a file of their own."""
 
 
 def data(file: str) -> dict[str, Any]:
@@ -95,10 +99,15 @@ def _agree(answers: dict[str, int], differences: Iterable[dict[str, Any]]) -> di
 
 
 def examples() -> Iterator[str]:
-    instances, others = data("container_instance/aci_examples.toml"), data("registry/published_examples.toml")
-    counts: dict[str, int] = {_ACI: instances.pop("examples"), **others["examples"]}
+    others = data("registry/published_examples.toml")
+    single = {name: data(file) for name, file in _SINGLE.items()}
+    counts: dict[str, int] = {name: listed.pop("examples") for name, listed in single.items()} | others["examples"]
     exceptions: list[dict[str, Any]] = [
-        *({"specification": _ACI, "examples": [name], **entry} for name, entry in instances.items()),
+        *(
+            {"specification": specification, "examples": [name], **entry}
+            for specification, listed in single.items()
+            for name, entry in listed.items()
+        ),
         *others["exception"],
     ]
     otherwise = dict.fromkeys(counts, 0)
