@@ -11,14 +11,17 @@ import tomllib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from windtunnel_emulators.jsontypes import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.devices.conftest import Emulators
+    from windtunnel_emulators.jsontypes import Json
 
 SPECIFICATION = Path("specification/iothub/resource-manager/Microsoft.Devices/stable/2023-06-30/iothub.json")
 EXCEPTIONS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("iothub_examples.toml").read_text("utf-8"))
@@ -101,14 +104,14 @@ def sent(example: Example) -> Any:
     return None
 
 
-def opened(value: Any) -> Any:
+def opened(value: Json) -> Json:
     """Without the enumerations that ``modelAsString`` says may get more words: Azure has added some."""
     if isinstance(value, list):
-        return [opened(one) for one in cast("list[Any]", value)]
+        return [opened(one) for one in value]
     if not isinstance(value, dict):
         return value
-    found = {name: opened(one) for name, one in cast("dict[str, Any]", value).items()}
-    if found.get("x-ms-enum", {}).get("modelAsString"):
+    found = {name: opened(one) for name, one in value.items()}
+    if as_object(found.get("x-ms-enum")).get("modelAsString"):
         del found["enum"]
     return found
 

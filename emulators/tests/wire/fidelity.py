@@ -27,7 +27,8 @@ nothing that these tests ask for |
 | Recordings of the real service (Container Instances, Container Registry, IoT Hub), replayed with values | \
 `emulators/tests/wire/test_recordings.py`, folder in `WINDTUNNEL_RECORDINGS` | [below](#recordings) |
 | Microsoft's published examples | `emulators/tests/container_instance/test_aci_examples.py`, \
-`emulators/tests/devices/test_iothub_examples.py` and `emulators/tests/registry/test_published_examples.py`, folder in `WINDTUNNEL_SPECS` | [below](#examples) |
+`emulators/tests/devices/test_iothub_examples.py` and \
+`emulators/tests/registry/test_published_examples.py`, folder in `WINDTUNNEL_SPECS` | [below](#examples) |
 | The OCI distribution conformance suite | `tox -e oci` | nothing: 0 failures |
 
 A difference that is not listed here fails the test, and so does a listed one that no longer occurs. The recordings and
