@@ -2,7 +2,7 @@
 
 On Azure it runs in a pod of the cluster that has kubectl and helm. Here it is a child process of the emulators, with
 this machine's programs: in a folder of its own that is removed afterwards, with an environment that has nothing but a
-path, that folder and the kubeconfig, within limits of time, memory, processes and output, and ended with all that it
+path, that folder and the kubeconfig, within limits of time, memory and output, and ended with all that it
 started. It is not kept from reading what the user who started the emulators can read.
 """
 
@@ -45,8 +45,8 @@ _LONGEST_LOG = 512 * 1024
 _MOST_FILES = 2000
 _MOST_BYTES = 64 * 1024 * 1024
 _AT_ONCE = 4
-# Memory in KiB, processes, size of a file in blocks of 512 bytes; then the command, in the same shell.
-_SHELL = 'ulimit -v 4194304 2>/dev/null; ulimit -f 262144 2>/dev/null; eval "$WINDTUNNEL_COMMAND"'
+# Memory in KiB, size of a file in blocks of 512 bytes; then the command, in the same shell.
+_SHELL = 'ulimit -v 4194304; ulimit -f 262144; cd "$HOME/command-files" && eval "$WINDTUNNEL_COMMAND"'
 _KEPT = 100
 
 
@@ -160,11 +160,10 @@ class Commands:
         return {
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": str(work),
-            "PWD": str(work / "command-files"),
             "TMPDIR": str(work),
             "KUBECONFIG": str(work / "kubeconfig"),
             "LANG": "C.UTF-8",
-            "WINDTUNNEL_COMMAND": f'cd "$PWD" && {{ {command}\n}}',
+            "WINDTUNNEL_COMMAND": command,
         }
 
     def _save(self, result: Result) -> None:

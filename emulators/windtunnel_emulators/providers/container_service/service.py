@@ -21,10 +21,13 @@ from .quotas import Quotas
 from .versions import Versions, published
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from windtunnel_emulators.arm.provider import Resource
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.cluster import Cluster, Surroundings
     from windtunnel_emulators.kubernetes.engines.interface import Engine
+    from windtunnel_emulators.kubernetes.plan import ClusterPlan
     from windtunnel_emulators.world import World
 
 TYPE = "Microsoft.ContainerService/managedClusters"
@@ -33,11 +36,21 @@ _FIRST_S = 2.0
 _log = logging.getLogger(__name__)
 
 
+def _make_cluster(plan: ClusterPlan, around: Surroundings) -> Cluster:
+    """Imported with the first cluster: all that works behind an API is not needed before."""
+    from windtunnel_emulators.kubernetes.cluster import Cluster
+
+    return Cluster(plan, around)
+
+
 class ContainerService:
     """The service."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self, world: World, *, make_cluster: Callable[[ClusterPlan, Surroundings], Cluster] = _make_cluster
+    ) -> None:
         self.world = world
+        self._make_cluster = make_cluster
         self.node_groups = NodeGroups(world.resources)
         self.quotas = Quotas(world.folder, lambda: world.resources.list(TYPE))
         self.commands = Commands(world)
@@ -159,7 +172,7 @@ class ContainerService:
             )
 
     def _cluster(self, resource: Resource) -> Cluster:
-        from windtunnel_emulators.kubernetes.cluster import Cluster, Surroundings
+        from windtunnel_emulators.kubernetes.cluster import Surroundings
 
         uid = plans.uid_of(resource)
         if uid not in self._clusters:
@@ -173,7 +186,7 @@ class ContainerService:
                     folder=self._folder,
                     credentials=self._pull_identity.credentials,
                 )
-            self._clusters[uid] = Cluster(plans.plan_of(resource), self._around)
+            self._clusters[uid] = self._make_cluster(plans.plan_of(resource), self._around)
         return self._clusters[uid]
 
     def _lock(self, resource: Resource) -> asyncio.Lock:
