@@ -88,9 +88,9 @@ def _string(path: str, raw: JsonObject, value: str, found: Findings) -> None:
     longest, shortest, pattern = raw.get("maxLength"), raw.get("minLength"), raw.get("pattern")
     if isinstance(longest, int) and len(value) > longest:
         found.add([too_long(path, longest)])
-    if isinstance(shortest, int) and len(value) < shortest:
+    elif isinstance(shortest, int) and len(value) < shortest:
         _body(path, value, f"should be at least {shortest} chars long", found)
-    if isinstance(pattern, str) and pattern and re.search(pattern, value) is None:
+    elif isinstance(pattern, str) and pattern and re.search(pattern, value) is None:
         _body(path, value, f"should match '{pattern}'", found)
     form = as_str(raw.get("format"))
     check = _FORMATS.get(form)

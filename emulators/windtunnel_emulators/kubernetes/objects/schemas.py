@@ -60,6 +60,10 @@ class Schema(msgspec.Struct, omit_defaults=True, kw_only=True):
     embedded: bool = False
     """The value is a whole object with its own ``apiVersion``, ``kind`` and ``metadata``."""
 
+    @property
+    def has_default(self) -> bool:
+        return self.default is not msgspec.UNSET
+
 
 _ANYTHING = Schema()
 
