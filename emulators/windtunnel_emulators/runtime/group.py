@@ -18,7 +18,7 @@ from windtunnel_emulators.runtime.interface import ImageError, RuntimeProblem
 from windtunnel_emulators.runtime.logs import read_log
 from windtunnel_emulators.runtime.member import Member
 from windtunnel_emulators.runtime.plan import RestartPolicy
-from windtunnel_emulators.runtime.status import GroupState, GroupStatus, group_state
+from windtunnel_emulators.runtime.status import GroupState, GroupStatus, Phase, group_state
 from windtunnel_emulators.runtime.supervisor import Supervisor, Surroundings, log_file
 from windtunnel_emulators.runtime.words import Words
 
@@ -199,8 +199,13 @@ class ContainerGroup:
         return read_log(path, tail=tail, timestamps=timestamps, since=since)
 
     def log(self, container: str, *, previous: bool = False) -> Path | None:
-        """The file of a run's output; None when there was no such run. Raises ``NoSuchContainer``."""
-        run = self._member(container).runs - (1 if previous else 0)
+        """The file of the output of the run that goes on or was the last, or of the one before it; None when there was
+        none. One that waits has ended its last run. Raises ``NoSuchContainer``."""
+        member = self._member(container)
+        phase = member.status().state.phase
+        run = member.runs if phase is Phase.RUNNING else member.last_ended
+        if previous:
+            run = member.last_ended - (1 if phase is Phase.TERMINATED else 0)
         return log_file(self._folder, container, run) if run > 0 else None
 
     async def execute(

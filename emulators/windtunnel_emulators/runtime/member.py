@@ -30,6 +30,8 @@ class Member:
         self._events: dict[tuple[str, str], Event] = {}
         self.runs = 0
         """How often it has been started, or tried to be."""
+        self.last_ended = 0
+        """Which of the runs was the last to end; 0 before the first."""
 
     def status(self) -> ContainerStatus:
         return self._status
@@ -49,6 +51,7 @@ class Member:
             )
             state = CREATING
         self.runs = status.restarts + 1 if previous is not None or state.phase is Phase.TERMINATED else 0
+        self.last_ended = self.runs
         known = replace(status, state=state, previous=previous, ready=False, started=False)
         self._become(replace(known, sidecar=self.plan.sidecar))
 
@@ -96,6 +99,7 @@ class Member:
             self._become(replace(self._status, ready=ready))
 
     def ended(self, end: Exit, message: str = "") -> None:
+        self.last_ended = self.runs
         self._enter(
             ContainerState(
                 phase=Phase.TERMINATED,
@@ -109,6 +113,7 @@ class Member:
 
     def refused_to_start(self, message: str) -> None:
         """It could not even be started: 128 is what containerd reports then."""
+        self.last_ended = self.runs
         now = self._clock.now()
         state = ContainerState(
             phase=Phase.TERMINATED, reason="StartError", message=message, exit_code=128, started=now, finished=now

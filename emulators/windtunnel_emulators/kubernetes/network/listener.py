@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.kubernetes.streams.splice import Half, join
@@ -39,6 +40,12 @@ class PortListener:
         self._server: asyncio.Server | None = None
         self._joining: set[asyncio.Task[None]] = set()
         self._open: set[_Client] = set()
+
+    @property
+    def bound_port(self) -> int:
+        """The one that was got, where any was asked for."""
+        server = self._server
+        return self.port if server is None else int(server.sockets[0].getsockname()[1])
 
     async def open(self) -> None:
         """Raises ``OSError`` when the port cannot be had."""
@@ -124,5 +131,9 @@ class _Client(Half):
         self._listener.accepted(self)
 
     def abort(self) -> None:
+        """Reset: nothing was or will be answered, which an end of the stream would not say."""
         if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()

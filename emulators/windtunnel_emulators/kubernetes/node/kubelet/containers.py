@@ -76,8 +76,8 @@ class ContainerRoutes:
             raise Problem(400, str(problem)) from problem
         status = group.status.container(container)
         assert status is not None
-        previous = _check_log(status, pod, container, previous=options.previous)
-        path = group.log(container, previous=previous)
+        _check_log(status, pod, container, previous=options.previous)
+        path = group.log(container, previous=options.previous)
         if path is None:
             raise Problem(400, f'container "{container}" in pod "{pod}" is waiting to start - no logs yet')
         run = status.run_id
@@ -218,14 +218,13 @@ def _container(worker: PodWorker, name: str) -> JsonObject:
     return next((c for c in both if text(c, "name") == name), nothing)
 
 
-def _check_log(status: ContainerStatus, pod: str, container: str, *, previous: bool) -> bool:
-    """Whether the run before is meant. Raises ``Problem`` when there is no run to show."""
+def _check_log(status: ContainerStatus, pod: str, container: str, *, previous: bool) -> None:
+    """Raises ``Problem`` when there is no run to show."""
     state = status.state
     if previous:
         if status.previous is None:
             raise Problem(400, f'previous terminated container "{container}" in pod "{pod}" not found')
-        # While it waits to be started again, the last run is the one that ended.
-        return state.phase is not Phase.WAITING
+        return
     if state.phase is Phase.WAITING and status.previous is None:
         where = f'container "{container}" in pod "{pod}" is waiting to start'
         match state.reason:
@@ -235,7 +234,6 @@ def _check_log(status: ContainerStatus, pod: str, container: str, *, previous: b
                 raise Problem(400, f"{where}: trying and failing to pull image")
             case reason:
                 raise Problem(400, f"{where}: {reason}")
-    return False
 
 
 async def _send_log(pieces: AsyncGenerator[bytes], send: Send) -> None:
