@@ -70,7 +70,7 @@ KEPT = {
 }
 
 
-def compact(schema: dict, *, default: bool = True) -> dict:
+def compact(schema: dict) -> dict:
     """The facts of a schema."""
     made: dict = {}
     reference = schema.get("$ref") or next((part.get("$ref") for part in schema.get("allOf", ())), None)
@@ -88,10 +88,10 @@ def compact(schema: dict, *, default: bool = True) -> dict:
     if "x-kubernetes-list-map-keys" in schema:
         made["list_keys"] = schema["x-kubernetes-list-map-keys"]
     if "items" in schema:
-        made["items"] = compact(schema["items"], default=False)
+        made["items"] = compact(schema["items"])
     if isinstance(schema.get("additionalProperties"), dict):
-        made["values"] = compact(schema["additionalProperties"], default=False)
-    if default and "default" in schema:
+        made["values"] = compact(schema["additionalProperties"])
+    if "default" in schema:
         made["default"] = schema["default"]
     if "x-kubernetes-group-version-kind" in schema:
         found = schema["x-kubernetes-group-version-kind"]

@@ -43,7 +43,8 @@ def built_in(name: str, root: str) -> JsonObject:
     if name == INT_OR_STRING and root == THIRD:
         return {**made, "format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
     made.update(_facts(schema, root))
-    fields = descriptions.of_fields(name)
+    # Clients of today explain by v3; reading all descriptions for v2 would take longer than the document.
+    fields = descriptions.of_fields(name) if root == THIRD else {}
     properties = made.get("properties")
     if isinstance(properties, dict):
         for field, text in fields.items():
@@ -58,10 +59,11 @@ def built_in(name: str, root: str) -> JsonObject:
     return made
 
 
-def _facts(schema: Schema, root: str) -> JsonObject:
+def _facts(schema: Schema, root: str, *, field: bool = False) -> JsonObject:
     made: JsonObject = {}
     if schema.ref:
-        if root == THIRD and (schema.has_default or schema.patch_strategy):
+        # In v3 a field's reference stands beside other facts, which a bare one may not.
+        if root == THIRD and (field or schema.has_default):
             made["allOf"] = [{"$ref": root + schema.ref}]
         else:
             made["$ref"] = root + schema.ref
@@ -72,7 +74,7 @@ def _facts(schema: Schema, root: str) -> JsonObject:
     if schema.required:
         made["required"] = [*schema.required]
     if schema.properties:
-        made["properties"] = {name: _facts(inner, root) for name, inner in schema.properties.items()}
+        made["properties"] = {name: _facts(inner, root, field=True) for name, inner in schema.properties.items()}
     if schema.items is not None:
         made["items"] = _facts(schema.items, root)
     if schema.values is not None:
