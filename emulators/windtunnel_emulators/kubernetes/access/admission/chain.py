@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.kubernetes.access.admission import (
     certificates,
+    defaultclasses,
+    limits,
     namespaces,
     nodes,
     priorities,
+    runtimeclasses,
     serviceaccounts,
     tolerations,
 )
+from windtunnel_emulators.kubernetes.access.admission.quotas import Quotas
 from windtunnel_emulators.kubernetes.access.roles import GROUP as ROLES
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.objects.prepare import quality_of_service
@@ -41,6 +45,7 @@ class Chain:
         self._escalation = escalation
         self._allocation = allocation
         self._authorize = authorize
+        self._quotas = Quotas(state)
 
     async def mutate(self, admission: Admission) -> JsonObject | None:
         """The object as the mutating plugins leave it; None for a deletion. Raises ``StatusError``."""
@@ -57,14 +62,20 @@ class Chain:
             whole = tolerations.taint_node(admission, whole)
         else:
             nodes.check(admission, self._state)
+            if place == ("networking.k8s.io", "ingresses"):
+                whole = defaultclasses.ingress(admission, whole, self._state)
+            elif place == ("", "persistentvolumeclaims"):
+                whole = defaultclasses.claim(admission, whole, self._state)
         return self._stored(admission, whole)
 
     def _pod(self, admission: Admission, whole: JsonObject) -> JsonObject:
         state = self._state
+        whole = limits.mutate(admission, whole, state)
         whole = serviceaccounts.mutate(admission, whole, state)
         nodes.check(replace(admission, object=whole), state)
         whole = priorities.mutate(admission, whole, state)
-        return tolerations.mutate(admission, whole)
+        whole = tolerations.mutate(admission, whole)
+        return runtimeclasses.mutate(admission, whole, state)
 
     def _stored(self, admission: Admission, whole: JsonObject) -> JsonObject:
         """What the storage of a kind does with a write that mutating admission lets through."""
@@ -88,6 +99,8 @@ class Chain:
             priorities.check_class(admission, self._state)
         elif place == (certificates.GROUP, "certificatesigningrequests"):
             certificates.check(admission, self._authorize)
+        limits.check(admission, self._state)
+        self._quotas.check(admission)
 
     async def admit(self, admission: Admission) -> JsonObject | None:
         """Both."""
