@@ -44,6 +44,7 @@ CONTROLLERS = {
     "clusterrole-aggregation-controller": ("roles", "ClusterRoles"),
     "persistentvolume-binder-controller": ("volumes", "VolumeBinding"),
     "persistentvolumeclaim-protection-controller": ("volumes", "ClaimProtection"),
+    "persistentvolume-protection-controller": ("volumes", "VolumeProtection"),
 }
 
 

@@ -1,7 +1,7 @@
 """Binds claims to volumes that exist; makes none.
 
-Provisioning is a storage driver's work, and there is none here: a claim that no volume fits stays Pending, with an event
-that says so.
+Provisioning is a storage driver's work, and there is none here: a claim that no volume fits stays Pending, with an
+event that says so.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _COMPLETED = "pv.kubernetes.io/bind-completed"
 _BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 _PROTECTION = "kubernetes.io/pvc-protection"
+_VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 
 
 def _size(value: Json) -> Quantity:
@@ -134,8 +135,9 @@ class VolumeBinding(Controller):
             said = "waiting for first consumer to be created before binding"
             self.recorder.event(claim, NORMAL, "WaitForFirstConsumer", said)
         else:
+            provisioner = text(storage, "provisioner")
             said = (
-                f'Waiting for a volume to be created either by the external provisioner "{text(storage, "provisioner")}" '
+                f'Waiting for a volume to be created either by the external provisioner "{provisioner}" '
                 "or manually by the system administrator. If volume creation is delayed, please verify that the "
                 "provisioner is running and correctly registered."
             )
@@ -233,3 +235,23 @@ class ClaimProtection(Controller):
             finalizers.append(_PROTECTION)
         metadata: JsonObject = {**mapping(claim, "metadata"), "finalizers": finalizers}
         await self.objects.update(PERSISTENT_VOLUME_CLAIM, {**claim, "metadata": metadata})
+
+
+class VolumeProtection(Controller):
+    """Lets volumes that are being deleted go once no claim is bound to them."""
+
+    name = "persistentvolume-protection-controller"
+    workers = 1
+
+    def prepare(self) -> None:
+        self._volumes = self.watch(PERSISTENT_VOLUME)
+
+    async def reconcile(self, key: str) -> None:
+        volume = self._volumes.by_key(key)
+        if volume is None or not deleting(volume) or text(volume, "status", "phase") == "Bound":
+            return
+        finalizers = words(volume, "metadata", "finalizers")
+        if _VOLUME_PROTECTION in finalizers:
+            kept: list[Json] = [each for each in finalizers if each != _VOLUME_PROTECTION]
+            metadata: JsonObject = {**mapping(volume, "metadata"), "finalizers": kept}
+            await self.objects.update(PERSISTENT_VOLUME, {**volume, "metadata": metadata})

@@ -136,9 +136,9 @@ class Jobs(Controller):
         job = await self._write(job, status)
         # The failed pods of a verdict are needed until it is written: finalizers go with it then.
         released = await asyncio.gather(*(self._release(pod) for pod in fresh))
-        for pod in released:
-            if pod is not None:
-                known[uid_of(pod)] = pod
+        for each in released:
+            if each is not None:
+                known[uid_of(each)] = each
         job = await self._write(job, self._settled(job, known))
         return job, list(known.values())
 

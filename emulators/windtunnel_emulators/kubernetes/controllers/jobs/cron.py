@@ -141,7 +141,8 @@ class CronJobs(Controller):
         if latest is None:
             return
         if missed > _MANY:
-            said = f"too many missed start times: {missed}. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            way_out = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            said = f"too many missed start times: {missed}. {way_out}"
             self.recorder.event(cron, WARNING, "TooManyMissedTimes", said)
         running = [
             job for job in self._jobs.by_index("controller", uid_of(cron)) if not plan.ended(job) and not deleting(job)
@@ -152,8 +153,8 @@ class CronJobs(Controller):
             self.recorder.event(cron, NORMAL, "JobAlreadyActive", said)
             return
         if policy == "Replace":
-            for job in running:
-                await self._remove(cron, job)
+            for each in running:
+                await self._remove(cron, each)
         job = await self._create(cron, latest)
         if job is None:
             return

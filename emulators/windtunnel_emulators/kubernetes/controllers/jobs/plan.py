@@ -94,9 +94,9 @@ def verdict(
         return TOO_MANY
     started = parse_time(dig(job, "status", "startTime"))
     deadline = optional_number(job, "spec", "activeDeadlineSeconds")
-    if deadline is not None and started is not None and not suspended(job):
-        if started + timedelta(seconds=deadline) <= now:
-            return TOO_LONG
+    ends = None if deadline is None or started is None else started + timedelta(seconds=deadline)
+    if ends is not None and ends <= now and not suspended(job):
+        return TOO_LONG
     completions = optional_number(job, "spec", "completions")
     if completions is None:
         return REACHED if good > 0 and going == 0 else None

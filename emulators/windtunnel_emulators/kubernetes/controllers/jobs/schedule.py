@@ -19,8 +19,12 @@ _NAMED = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_MONTHS = {n: i for i, n in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
-_DAYS = {n: i for i, n in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
+_NAMES = (
+    *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    *("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+)
+_MONTHS = {name: at for at, name in enumerate(_NAMES[:12], 1)}
+_DAYS = {name: at for at, name in enumerate(_NAMES[12:])}
 _HORIZON = timedelta(days=5 * 366)
 
 
@@ -85,7 +89,9 @@ def parse(written: str, zone: str | None = None) -> Schedule:
             raise ScheduleError(f"unknown time zone {zone}") from failure
     text = written.strip()
     if text.startswith("@every "):
-        return Schedule(*([frozenset[int]()] * 5), True, True, found, _duration(text.removeprefix("@every ").strip()))
+        none = frozenset[int]()
+        every = _duration(text.removeprefix("@every ").strip())
+        return Schedule(none, none, none, none, none, True, True, found, every)
     fields = _NAMED.get(text, text).split()
     if len(fields) != 5:
         raise ScheduleError(f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]")

@@ -65,10 +65,11 @@ def daemon_pod(owner: JsonObject, node: str, hashed: str) -> JsonObject:
     spec["affinity"] = affinity
     wanted = [*_TOLERATED, *([_NETWORK] if flag(spec, "hostNetwork") else [])]
     known = {(text(each, "key"), text(each, "effect")) for each in entries(spec, "tolerations")}
-    spec["tolerations"] = [
-        *entries(spec, "tolerations"),
-        *({"key": k, "operator": "Exists", "effect": e} for k, e in wanted if (k, e) not in known),
-    ]
+    tolerations: list[Json] = [*entries(spec, "tolerations")]
+    for key, effect in wanted:
+        if (key, effect) not in known:
+            tolerations.append({"key": key, "operator": "Exists", "effect": effect})
+    spec["tolerations"] = tolerations
     return {**pod, "spec": spec}
 
 

@@ -57,10 +57,9 @@ def stateful_pod(owner: JsonObject, ordinal: int, hashed: str, template: Json) -
         spec["subdomain"] = text(owner, "spec", "serviceName")
     claimed = {text(each, "metadata", "name") for each in entries(owner, "spec", "volumeClaimTemplates")}
     volumes: list[Json] = [each for each in entries(spec, "volumes") if text(each, "name") not in claimed]
-    volumes += [
-        {"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{name}", "readOnly": False}}
-        for claim in sorted(claimed)
-    ]
+    for claim in sorted(claimed):
+        source: JsonObject = {"claimName": f"{claim}-{name}", "readOnly": False}
+        volumes.append({"name": claim, "persistentVolumeClaim": source})
     if volumes:
         spec["volumes"] = volumes
     return {**pod, "metadata": {**metadata, "labels": labels}, "spec": spec}
