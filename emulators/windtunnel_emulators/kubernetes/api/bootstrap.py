@@ -187,11 +187,7 @@ class Bootstrap:
                     "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
                 },
             },
-            {
-                "spec": {
-                    "parentRef": {"resource": "services", "namespace": "default", "name": "kubernetes"}
-                }
-            },
+            {"spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "kubernetes"}}},
         )
         spec: JsonObject = {
             "clusterIP": address,

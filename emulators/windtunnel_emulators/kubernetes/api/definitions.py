@@ -50,14 +50,14 @@ def with_status(definition: JsonObject, taken: Callable[[str, JsonObject], str],
             _condition("NamesAccepted", "False", "NamesConflict", problem, now),
             _condition("Established", "False", "NotAccepted", "not all names are accepted", now),
         ]
-        accepted = as_object(status.get("acceptedNames")) or {"plural": "", "kind": ""}
+        accepted: JsonObject = as_object(status.get("acceptedNames")) or as_object({"plural": "", "kind": ""})
     else:
         wanted = [
             _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
             _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now),
         ]
-        accepted = {"listKind": f"{as_str(names.get('kind'))}List", "singular": as_str(names.get("kind")).lower()}
-        accepted.update(names)
+        kind = as_str(names.get("kind"))
+        accepted = {"listKind": f"{kind}List", "singular": kind.lower(), **names}
     conditions = [as_object(condition) for condition in as_list(status.get("conditions"))]
     for condition in wanted:
         found = next((known for known in conditions if known.get("type") == condition["type"]), None)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from windtunnel_emulators.jsontypes import as_object
+from windtunnel_emulators.jsontypes import Json, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.api.negotiation import Form
     from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply
     from windtunnel_emulators.kubernetes.api.served import Served
@@ -128,12 +128,14 @@ class Lines:
             kind, api_version = "PartialObjectMetadata", f"meta.k8s.io/{self._form.version}"
         whole = bookmark_object(kind, api_version, mark)
         if self._form.shape == "table":
+            shown: JsonObject = {**whole, "kind": "PartialObjectMetadata"}
+            row: JsonObject = {"cells": list[Json](), "object": shown}
             whole = {
                 "kind": "Table",
                 "apiVersion": f"meta.k8s.io/{self._form.version}",
                 "metadata": {"resourceVersion": str(mark.version)},
-                "columnDefinitions": [],
-                "rows": [{"cells": [], "object": {**whole, "kind": "PartialObjectMetadata"}}],
+                "columnDefinitions": list[Json](),
+                "rows": [row],
             }
         return b'{"type":"BOOKMARK","object":%b}\n' % _encode(whole)
 

@@ -195,11 +195,10 @@ class Handler:
         def next_state(old: JsonObject) -> JsonObject:
             return decoded.object if part is None else part(old, decoded.object)
 
-        create = None
-        if rules.created_by_update(served) and not target.subresource:
+        def first_state() -> JsonObject:
+            return decoded.object
 
-            def create() -> JsonObject:
-                return decoded.object
+        create = first_state if rules.created_by_update(served) and not target.subresource else None
 
         # Without a version the write is not for any particular state.
         unconditional = not meta.text(decoded.object, "resourceVersion")
@@ -224,12 +223,11 @@ class Handler:
             made = patch.next_state(old, options, target.subresource, now, warnings)
             return made if part is None else part(old, made)
 
-        create = None
-        if patch.applied and not target.subresource:
+        def first_state() -> JsonObject:
+            warnings.clear()
+            return patch.first_state(target, options, now, warnings)
 
-            def create() -> JsonObject:
-                warnings.clear()
-                return patch.first_state(target, options, now, warnings)
+        create = first_state if patch.applied and not target.subresource else None
 
         written = await self._writing.change(write, next_state, retried=True, create=create)
         status = 201 if written.created else 200

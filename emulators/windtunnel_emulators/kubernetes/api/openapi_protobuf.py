@@ -42,13 +42,35 @@ _SCHEMA = {
     "required": (19, "s*"),
     "enum": (20, "a*"),
 }
-_QUERY = {"required": (1, "t"), "in": (2, "s"), "description": (3, "s"), "name": (4, "s"), "type": (6, "s")}
-_QUERY |= {"format": (7, "s"), "uniqueItems": (20, "t")}
-_PATH = {"required": (1, "t"), "in": (2, "s"), "description": (3, "s"), "name": (4, "s"), "type": (5, "s")}
-_PATH |= {"format": (6, "s"), "uniqueItems": (19, "t")}
+_QUERY = {
+    "required": (1, "t"),
+    "in": (2, "s"),
+    "description": (3, "s"),
+    "name": (4, "s"),
+    "type": (6, "s"),
+    "format": (7, "s"),
+    "uniqueItems": (20, "t"),
+}
+_PATH = {
+    "required": (1, "t"),
+    "in": (2, "s"),
+    "description": (3, "s"),
+    "name": (4, "s"),
+    "type": (5, "s"),
+    "format": (6, "s"),
+    "uniqueItems": (19, "t"),
+}
 _BODY = {"description": (1, "s"), "name": (2, "s"), "in": (3, "s"), "required": (4, "t")}
-_OPERATION = {"tags": (1, "s*"), "summary": (2, "s"), "description": (3, "s"), "operationId": (5, "s")}
-_OPERATION |= {"produces": (6, "s*"), "consumes": (7, "s*"), "schemes": (10, "s*"), "deprecated": (11, "t")}
+_OPERATION = {
+    "tags": (1, "s*"),
+    "summary": (2, "s"),
+    "description": (3, "s"),
+    "operationId": (5, "s"),
+    "produces": (6, "s*"),
+    "consumes": (7, "s*"),
+    "schemes": (10, "s*"),
+    "deprecated": (11, "t"),
+}
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 
 

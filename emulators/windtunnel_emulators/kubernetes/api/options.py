@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -148,4 +148,4 @@ def _body(call: Call) -> JsonObject | None:
         return None
     if not isinstance(found, dict):
         raise bad_request("the body is no DeleteOptions: an object is expected")
-    return found
+    return cast("JsonObject", found)

@@ -124,7 +124,7 @@ def _terminating(definition: JsonObject) -> JsonObject:
         "reason": "InstanceDeletionPending",
         "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
     }
-    conditions = [*as_list(status.get("conditions")), condition]
+    conditions: list[Json] = [*as_list(status.get("conditions")), condition]
     return {**definition, "metadata": metadata, "status": {**status, "conditions": conditions}}
 
 

@@ -89,7 +89,7 @@ class Event:
     old: Stored | None
     new: Stored
     deleted: bool = False
-    forms: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
+    forms: dict[object, bytes] = field(default_factory=dict[object, bytes], compare=False, repr=False)
     """What watches made of it, by form: each is made once."""
 
 

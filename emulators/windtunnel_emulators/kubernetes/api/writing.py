@@ -46,7 +46,7 @@ class Write:
     options: WriteOptions
     operation: str
     """For ``managedFields``: ``Update`` or ``Apply``."""
-    warnings: list[str] = field(default_factory=list, compare=False)
+    warnings: list[str] = field(default_factory=list[str], compare=False)
     """What the client is to be told; admission adds to it."""
     version_free: bool = False
     """The body is no object of the kind: it need not name the version it was made for."""
@@ -88,8 +88,9 @@ class Writing:
         for attempt in range(_GENERATED_TRIES):
             whole = body
             if not wanted and prefix:
-                generated = {**meta.of(body), "name": meta.generated_name(prefix)}
-                whole = {**body, "metadata": generated}
+                generated: JsonObject = {**meta.of(body), "name": meta.generated_name(prefix)}
+                named: JsonObject = {**body, "metadata": generated}
+                whole = named
             try:
                 return await self._create(write, whole, namespace, tracked=tracked)
             except Taken:

@@ -51,7 +51,7 @@ class _Field:
 
 @cache
 def _messages() -> dict[str, dict[int, _Field]]:
-    text = resources.files(__package__).joinpath("messages.txt").read_text("utf-8")
+    text = resources.files("windtunnel_emulators.kubernetes.api.protobuf").joinpath("messages.txt").read_text("utf-8")
     packages: dict[str, str] = {}
     found: dict[str, dict[int, _Field]] = {}
 
