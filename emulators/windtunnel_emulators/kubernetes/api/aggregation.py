@@ -94,7 +94,9 @@ async def fetch(app: ASGI, path: str) -> JsonObject:
         "state": {},
     }
     await app(scope, receive, send)
-    found: Json = msgspec.json.decode(b"".join(parts)) if status == 200 else {}
+    if int(status) != 200:
+        return {}
+    found: Json = msgspec.json.decode(b"".join(parts))
     return as_object(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -75,7 +75,7 @@ def read_generic(call: Call, kind_name: str) -> JsonObject:
         raise bad_request(f"{why} json parse error: {problem} ({shown})") from problem
     if not isinstance(found, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind_name})")
-    return found
+    return cast("JsonObject", found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

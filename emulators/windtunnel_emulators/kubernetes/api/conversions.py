@@ -139,7 +139,9 @@ def autoscaler_to_v2(whole: JsonObject) -> JsonObject:
     current, conditions = _carried(whole, "current-metrics"), _carried(whole, "conditions")
     use = status.get("currentCPUUtilizationPercentage")
     if not current and use is not None:
-        current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": use}}}]
+        measured: JsonObject = {"name": "cpu", "current": {"averageUtilization": use}}
+        only: JsonObject = {"type": "Resource", "resource": measured}
+        current = [only]
     if current:
         shown["currentMetrics"] = current
     if conditions:
