@@ -293,6 +293,7 @@ class TestNodes:
             await node(cluster, name)
         kubelets.silent.add("none")
         patience: JsonObject = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 0}
+        patience["effect"] = "NoExecute"
         forever: JsonObject = {"key": "node.kubernetes.io/unreachable", "operator": "Exists"}
         await cluster.admin.create(POD, pod("brief", "a", nodeName="n1", tolerations=[patience]), cluster.namespace)
         await cluster.admin.create(POD, pod("stays", "a", nodeName="n1", tolerations=[forever]), cluster.namespace)
