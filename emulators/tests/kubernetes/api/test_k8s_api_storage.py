@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -234,3 +236,40 @@ async def test_bookmarks_are_not_repeated_and_a_stopped_watch_sees_nothing_more(
     assert await watch.next() is None
     await storage.create(RESOURCE, ("n", "a"), body("a"))
     assert await watch.next() is None
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from windtunnel_emulators.kubernetes.api.storage import Storage
+from windtunnel_emulators.store import Store
+
+async def run():
+    storage = Storage(Store(Path(sys.argv[1])), "c")
+    number = 0
+    while True:
+        number += 1
+        body = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": f"x{number}"}}
+        stored = await storage.create("configmaps", ("n", f"x{number}"), body)
+        if number % 3 == 0:
+            stored = await storage.remove("configmaps", stored)
+        print(number, stored.version, flush=True)
+
+asyncio.run(run())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    file = tmp_path / "s"
+    command = [sys.executable, "-c", PROGRAM, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline().split() for _ in range(50)]
+        process.kill()
+    store = Store(file)
+    storage = Storage(store, "c")
+    objects = storage.table(RESOURCE).objects
+    for number, version in ((int(one), int(other)) for one, other in said):
+        assert (("n", f"x{number}") in objects) == (number % 3 != 0)
+        assert version < storage.version
+    store.close()
