@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.kubernetes.access.admission.webhooks import Resolver
     from windtunnel_emulators.kubernetes.access.interface import Admission, Attributes, SpecialSubresource, User
     from windtunnel_emulators.kubernetes.api.registry import Registry
     from windtunnel_emulators.kubernetes.api.storage import Storage
@@ -41,13 +42,17 @@ _DISCOVERY, _KEYS = "/.well-known/openid-configuration", "/openid/v1/jwks"
 class ClusterAccess:
     """``Access`` with a cluster's own keys."""
 
-    def __init__(self, authority: ClusterAuthority, clock: Clock, *, issuer: str = ISSUER) -> None:
+    def __init__(
+        self, authority: ClusterAuthority, clock: Clock, *, issuer: str = ISSUER, resolve: Resolver | None = None
+    ) -> None:
+        """``resolve`` says where Services are served that webhooks name; without it none is."""
         self._authority = authority
         self._clock = clock
         self._tokens = AccountTokens(Signer(authority.service_account_key), issuer=issuer)
         static = {token: role_user(role) for role, token in authority.tokens.items()}
         self._authentication = Authentication(self._tokens, static, self.authorize)
         self._specials: dict[tuple[str, str, str], SpecialSubresource] = {}
+        self._resolve = resolve or _nowhere
         self._state: State | None = None
         self._authorizer: Authorizer | None = None
         self._chain: Chain | None = None
@@ -66,7 +71,8 @@ class ClusterAccess:
         CertificateSigner(state, self._authority).start()
         self._state = state
         self._authorizer = Authorizer(roles, nodes)
-        chain = Chain(state, Escalation(roles, self.authorize), allocation, self.authorize)
+        chain = Chain(state, Escalation(roles, self.authorize), allocation, self.authorize, self._resolve)
+        chain.start()
         self._chain = chain
         specials = (
             *Reviews(state, self._authentication, roles, self.authorize, self._tokens.issuer).all(),
@@ -150,3 +156,7 @@ def role_user(role: str) -> User:
     """The user of one of ``certificates.CLIENTS``: what its certificate says."""
     name, groups = CLIENTS[role]
     return users.named(name, groups)
+
+
+def _nowhere(namespace: str, name: str, port: int) -> tuple[str, int] | None:
+    return None

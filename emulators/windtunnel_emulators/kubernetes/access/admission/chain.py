@@ -16,7 +16,9 @@ from windtunnel_emulators.kubernetes.access.admission import (
     serviceaccounts,
     tolerations,
 )
+from windtunnel_emulators.kubernetes.access.admission.policies import Policies
 from windtunnel_emulators.kubernetes.access.admission.quotas import Quotas
+from windtunnel_emulators.kubernetes.access.admission.webhooks import Webhooks
 from windtunnel_emulators.kubernetes.access.roles import GROUP as ROLES
 from windtunnel_emulators.kubernetes.api import metadata as meta
 from windtunnel_emulators.kubernetes.objects.prepare import quality_of_service
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.kubernetes.access.admission.webhooks import Resolver
     from windtunnel_emulators.kubernetes.access.allocation.services import ServiceAllocation
     from windtunnel_emulators.kubernetes.access.escalation import Escalation
     from windtunnel_emulators.kubernetes.access.interface import Admission, Attributes, Decision, User
@@ -40,12 +43,19 @@ class Chain:
         escalation: Escalation,
         allocation: ServiceAllocation,
         authorize: Callable[[User, Attributes], Decision],
+        resolve: Resolver,
     ) -> None:
         self._state = state
         self._escalation = escalation
         self._allocation = allocation
         self._authorize = authorize
         self._quotas = Quotas(state)
+        self._policies = Policies(state, authorize)
+        self._webhooks = Webhooks(state, authorize, resolve)
+
+    def start(self) -> None:
+        """Follow what there is to follow."""
+        self._policies.start()
 
     async def mutate(self, admission: Admission) -> JsonObject | None:
         """The object as the mutating plugins leave it; None for a deletion. Raises ``StatusError``."""
@@ -53,6 +63,7 @@ class Chain:
         whole = admission.object
         if whole is None:
             nodes.check(admission, self._state)
+            await self._webhooks.mutate(admission)
             return None
         place = (admission.kind.group, admission.kind.plural)
         if place == ("", "pods") and not _binding(admission):
@@ -66,7 +77,8 @@ class Chain:
                 whole = defaultclasses.ingress(admission, whole, self._state)
             elif place == ("", "persistentvolumeclaims"):
                 whole = defaultclasses.claim(admission, whole, self._state)
-        return self._stored(admission, whole)
+        changed = await self._webhooks.mutate(replace(admission, object=whole))
+        return self._stored(admission, whole if changed is None else changed)
 
     def _pod(self, admission: Admission, whole: JsonObject) -> JsonObject:
         state = self._state
@@ -100,7 +112,9 @@ class Chain:
         elif place == (certificates.GROUP, "certificatesigningrequests"):
             certificates.check(admission, self._authorize)
         limits.check(admission, self._state)
-        self._quotas.check(admission)
+        self._policies.check(admission)
+        await self._webhooks.validate(admission)
+        self._quotas.check(admission)  # last: nothing is awaited between it and the write
 
     async def admit(self, admission: Admission) -> JsonObject | None:
         """Both."""
