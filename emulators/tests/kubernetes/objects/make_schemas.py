@@ -55,10 +55,10 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 PREFIX = re.compile(r"^#/(definitions|components/schemas)/")
 FIELD = re.compile(r"^\t(?:(\w+)\s+)?(\S+)\s+`([^`]*)`")
 GO_PLACES = {
-    "io.k8s.api.": "api@*/",
-    "io.k8s.apimachinery.": "apimachinery@*/",
-    "io.k8s.apiextensions-apiserver.": "apiextensions-apiserver@*/",
-    "io.k8s.kube-aggregator.": "kube-aggregator@*/",
+    "io.k8s.api.": "api@v0.34.*/",
+    "io.k8s.apimachinery.": "apimachinery@v0.34.*/",
+    "io.k8s.apiextensions-apiserver.": "apiextensions-apiserver@v0.34.*/",
+    "io.k8s.kube-aggregator.": "kube-aggregator@v0.34.*/",
 }
 KEPT = {
     "x-kubernetes-list-type": "list_type",

@@ -37,12 +37,12 @@ _WORKLOADS = frozenset({"apps", "batch"})
 class ApplyConflict(ObjectProblem):
     """Others manage fields that an apply would change; ``causes`` say which, ``message`` all of it."""
 
-    def __init__(self, found: list[tuple[Manager, str, list[str]]]) -> None:
+    def __init__(self, found: list[tuple[Manager, list[str]]]) -> None:
         self.message = managers.conflicts_message(found)
         super().__init__(self.message)
         self.causes = tuple(
-            Cause(field=path, reason="FieldManagerConflict", message=f"conflict with {manager.describe(time)}")
-            for manager, time, paths in found
+            Cause(field=path, reason="FieldManagerConflict", message=f"conflict with {manager.describe()}")
+            for manager, paths in found
             for path in paths
         )
 
@@ -192,7 +192,7 @@ def _apply(
     changed = _owned(info, subresource, found.added | found.modified)
     removed = _owned(info, subresource, found.removed)
     if not force:
-        _refuse_conflicts(fields, managed.times, who, changed)
+        _refuse_conflicts(fields, who, changed)
     after = _taken(Managed(fields, managed.times), changed, removed, keep=who)
     assert isinstance(pruned, dict)
     unchanged = found.same and live is not None and last == wanted
@@ -248,17 +248,15 @@ def _pruned(schema: Schema, merged: Json, fields: dict[Manager, FieldSet], last:
     return structured.without(schema, merged, given_up) if given_up else merged
 
 
-def _refuse_conflicts(
-    fields: dict[Manager, FieldSet], times: dict[Manager, str], who: Manager, changed: FieldSet
-) -> None:
-    found: list[tuple[Manager, str, list[str]]] = []
+def _refuse_conflicts(fields: dict[Manager, FieldSet], who: Manager, changed: FieldSet) -> None:
+    found: list[tuple[Manager, list[str]]] = []
     for manager, owned in fields.items():
         both = owned & changed
         if manager != who and both:
             paths = [fieldsets.shown(path) for path in fieldsets.ordered(both)]
-            found.append((manager, times.get(manager, ""), paths))
+            found.append((manager, paths))
     if found:
-        raise ApplyConflict(sorted(found, key=lambda entry: entry[0].describe("")))
+        raise ApplyConflict(sorted(found, key=lambda entry: entry[0].describe()))
 
 
 def _untyped(info: KindInfo, applied: JsonObject, problem: StructureError) -> BadObject:

@@ -34,7 +34,9 @@ class Expression:
         self.names = frozenset(program.variables())
         """The variables it speaks of."""
 
-    def evaluate(self, variables: Mapping[str, object], functions: Mapping[str, Callable[..., object]] | None = None) -> object:
+    def evaluate(
+        self, variables: Mapping[str, object], functions: Mapping[str, Callable[..., object]] | None = None
+    ) -> object:
         """Its value. Raises ``CelError``."""
         from cel import Context
 

@@ -103,7 +103,13 @@ def _replication_controller(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def _daemon_set(whole: JsonObject, now: datetime) -> list[Json]:
-    fields = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable")
+    fields = (
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    )
     counts = [number(whole, "status", field) for field in fields]
     nodes = labels(at(whole, "spec", "template", "spec", "nodeSelector"))
     return _workload(whole, now, *counts, nodes, selected=selector(at(whole, "spec", "selector")))
@@ -130,9 +136,7 @@ def _job(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def _job_word(whole: JsonObject) -> str:
-    true = {
-        text(one, "type") for one in as_list(at(whole, "status", "conditions")) if text(one, "status") == "True"
-    }
+    true = {text(one, "type") for one in as_list(at(whole, "status", "conditions")) if text(one, "status") == "True"}
     if "Complete" in true:
         return "Complete"
     if "Failed" in true:
@@ -169,7 +173,9 @@ def _service(whole: JsonObject, now: datetime) -> list[Json]:
     if kind == "ExternalName":
         external = text(whole, "spec", "externalName")
     elif kind == "LoadBalancer":
-        ingress = [text(one, "ip") or text(one, "hostname") for one in as_list(at(whole, "status", "loadBalancer", "ingress"))]
+        ingress = [
+            text(one, "ip") or text(one, "hostname") for one in as_list(at(whole, "status", "loadBalancer", "ingress"))
+        ]
         external = ",".join([*(one for one in ingress if one), *outside]) or "<pending>"
     else:
         external = ",".join(outside) or NONE
@@ -219,7 +225,10 @@ def _node(whole: JsonObject, now: datetime) -> list[Json]:
     if marked.get("kubernetes.io/role"):
         roles.add(as_str(marked["kubernetes.io/role"]))
     addresses = {text(one, "type"): text(one, "address") for one in reversed(as_list(at(whole, "status", "addresses")))}
-    told = [text(whole, "status", "nodeInfo", field) or UNKNOWN for field in ("osImage", "kernelVersion", "containerRuntimeVersion")]
+    told = [
+        text(whole, "status", "nodeInfo", field) or UNKNOWN
+        for field in ("osImage", "kernelVersion", "containerRuntimeVersion")
+    ]
     return [
         name(whole),
         ",".join(words),
@@ -235,7 +244,9 @@ def _node(whole: JsonObject, now: datetime) -> list[Json]:
 def _event(whole: JsonObject, now: datetime) -> list[Json]:
     new = "regarding" in whole
     about = whole.get("regarding" if new else "involvedObject")
-    first_field, last_field = ("deprecatedFirstTimestamp", "deprecatedLastTimestamp") if new else ("firstTimestamp", "lastTimestamp")
+    first_field, last_field = (
+        ("deprecatedFirstTimestamp", "deprecatedLastTimestamp") if new else ("firstTimestamp", "lastTimestamp")
+    )
     when = whole.get("eventTime")
     first, last = whole.get(first_field) or when, whole.get(last_field) or when
     count = number(whole, "deprecatedCount" if new else "count") or 1
@@ -322,7 +333,9 @@ def _binding(whole: JsonObject, now: datetime) -> list[Json]:
 
 def _ingress(whole: JsonObject, now: datetime) -> list[Json]:
     hosts = [text(rule, "host") for rule in as_list(at(whole, "spec", "rules")) if text(rule, "host")]
-    addresses = [text(one, "ip") or text(one, "hostname") for one in as_list(at(whole, "status", "loadBalancer", "ingress"))]
+    addresses = [
+        text(one, "ip") or text(one, "hostname") for one in as_list(at(whole, "status", "loadBalancer", "ingress"))
+    ]
     return [
         name(whole),
         text(whole, "spec", "ingressClassName") or NONE,
@@ -368,7 +381,9 @@ def _api_service(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def _revision(whole: JsonObject, now: datetime) -> list[Json]:
-    owner = next((one for one in as_list(at(whole, "metadata", "ownerReferences")) if at(one, "controller") is True), None)
+    owner = next(
+        (one for one in as_list(at(whole, "metadata", "ownerReferences")) if at(one, "controller") is True), None
+    )
     shown = NONE
     if owner is not None:
         group = text(owner, "apiVersion").rpartition("/")[0]
@@ -422,7 +437,9 @@ def _policy_binding(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def _flow(whole: JsonObject, now: datetime) -> list[Json]:
-    dangling = next((one for one in as_list(at(whole, "status", "conditions")) if text(one, "type") == "Dangling"), None)
+    dangling = next(
+        (one for one in as_list(at(whole, "status", "conditions")) if text(one, "type") == "Dangling"), None
+    )
     return [
         name(whole),
         text(whole, "spec", "priorityLevelConfiguration", "name"),
@@ -435,7 +452,9 @@ def _flow(whole: JsonObject, now: datetime) -> list[Json]:
 
 def _level(whole: JsonObject, now: datetime) -> list[Json]:
     limited = at(whole, "spec", "limited")
-    shares: Json = at(limited, "nominalConcurrencyShares") if limited else at(whole, "spec", "exempt", "nominalConcurrencyShares")
+    shares: Json = (
+        at(limited, "nominalConcurrencyShares") if limited else at(whole, "spec", "exempt", "nominalConcurrencyShares")
+    )
     queuing = at(limited, "limitResponse", "queuing")
     queues = [at(queuing, key) if queuing else NONE for key in ("queues", "handSize", "queueLengthLimit")]
     return [name(whole), text(whole, "spec", "type"), NONE if shares is None else shares, *queues, age(whole, now)]

@@ -34,14 +34,20 @@ _FIELDS = frozenset(
         "status.podIPs",
     }
 )
-_VOLUME_FIELDS = frozenset({"metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"})
-_RESOURCES = tuple(f"{kind}.{name}" for kind in ("limits", "requests") for name in ("cpu", "ephemeral-storage", "memory"))
+_VOLUME_FIELDS = frozenset(
+    {"metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"}
+)
+_RESOURCES = tuple(
+    f"{kind}.{name}" for kind in ("limits", "requests") for name in ("cpu", "ephemeral-storage", "memory")
+)
 _SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['([^']*)'\]")
 _HANDLER_REQUIRED = "must specify a handler type"
 _ONLY_SIDECARS = "may not be set for init containers without restartPolicy=Always"
 
 
-def check_container(field: str, container: JsonObject, volumes: Collection[str], found: Findings, *, init: bool = False) -> None:
+def check_container(
+    field: str, container: JsonObject, volumes: Collection[str], found: Findings, *, init: bool = False
+) -> None:
     """One container of any kind but ephemeral ones. Its name is checked by the pod."""
     image = as_str(container.get("image"))
     if not image:
@@ -140,7 +146,9 @@ def _value_from(field: str, variable: JsonObject, found: Findings) -> None:
                 found.each(f"{field}.{name}.name", "", names.subdomain(""))
             found.named(f"{field}.{name}.key", reference.get("key"), names.config_key)
     if not kinds:
-        found.invalid(field, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`")
+        found.invalid(
+            field, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        )
     elif variable.get("value"):
         found.invalid(field, "", "may not be specified when `value` is not empty")
     elif len(kinds) > 1:
@@ -159,7 +167,9 @@ def check_field_reference(field: str, reference: JsonObject, found: Findings, *,
     if subscript is not None:
         key = subscript[2]
         checked = key.lower() if subscript[1].endswith("annotations") else key
-        found.each(f"{field}.fieldPath", path, [f"invalid key subscript in {path}"] if not key else names.qualified(checked))
+        found.each(
+            f"{field}.fieldPath", path, [f"invalid key subscript in {path}"] if not key else names.qualified(checked)
+        )
         return
     known = _FIELDS | _VOLUME_FIELDS
     if path not in known:

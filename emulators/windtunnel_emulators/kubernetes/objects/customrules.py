@@ -142,7 +142,9 @@ class _Rules:
             detail = f"{problem} evaluating rule: {said or source}"
         reason = as_str(rule.get("reason")) or INVALID
         word = _WORDS.get(reason, "Invalid value")
-        message = f"{word}: {shown(json_type(value))}: {detail}" if reason in (INVALID, DUPLICATE) else f"{word}: {detail}"
+        message = (
+            f"{word}: {shown(json_type(value))}: {detail}" if reason in (INVALID, DUPLICATE) else f"{word}: {detail}"
+        )
         field = path + as_str(rule.get("fieldPath"))
         self._found.add([Cause(field=field.lstrip(".") or "<nil>", reason=reason, message=message)])
 

@@ -30,7 +30,14 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
-def decode(info: KindInfo, raw: bytes, content_type: str = "application/json", field_validation: str = "", *, bare: bool = False) -> Decoded:
+def decode(
+    info: KindInfo,
+    raw: bytes,
+    content_type: str = "application/json",
+    field_validation: str = "",
+    *,
+    bare: bool = False,
+) -> Decoded:
     """The object of a body. ``field_validation`` is ``Strict``, ``Warn`` (default) or ``Ignore``.
 
     ``bare``: only what the body says, for server-side apply; else empty structures are as the server writes them. Raises ``BadObject`` with the message of the ``Status``.
@@ -164,7 +171,9 @@ def json_problem(raw: bytes) -> str:
         if problem.pos >= len(text.rstrip()):
             return "unexpected end of JSON input"
         letter = text[problem.pos]
-        looking = "looking for beginning of value" if "Expecting value" in problem.msg else "after object key:value pair"
+        looking = (
+            "looking for beginning of value" if "Expecting value" in problem.msg else "after object key:value pair"
+        )
         if "property name" in problem.msg:
             looking = "looking for beginning of object key string"
         elif "Extra data" in problem.msg:
@@ -182,7 +191,9 @@ def _with_head(info: KindInfo, value: Json) -> JsonObject:
         word = "null" if value is None else json_word(value)
         raw = msgspec.json.encode(value)
         raise _unrecognized(
-            name, f"couldn't get version/kind; json parse error: json: cannot unmarshal {word} into Go value of type {_HEAD}", raw
+            name,
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {word} into Go value of type {_HEAD}",
+            raw,
         )
     for field in ("apiVersion", "kind"):
         said = value.get(field)
@@ -209,9 +220,11 @@ def _other_kind(info: KindInfo, kind: str, api_version: str) -> str:
     group, _, version = api_version.rpartition("/")
     name = info.kind.name
     if info.custom:
-        return f"the API version in the data ({api_version}) does not match the expected API version ({info.kind.api_version})" if (
-            kind == name
-        ) else f"the kind in the data ({kind}) does not match the expected kind ({name})"
+        return (
+            f"the API version in the data ({api_version}) does not match the expected API version ({info.kind.api_version})"
+            if (kind == name)
+            else f"the kind in the data ({kind}) does not match the expected kind ({name})"
+        )
     if (group, version, kind) not in _known_kinds():
         why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:110"'
     elif kind == name and group == info.kind.group:

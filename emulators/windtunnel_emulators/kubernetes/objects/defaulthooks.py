@@ -158,8 +158,6 @@ def _job(made: JsonObject) -> None:
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
     spec.setdefault("manualSelector", False)
-    if spec["manualSelector"] is False:
-        del spec["manualSelector"]
     labels = as_object(as_object(as_object(spec.get("template")).get("metadata")).get("labels"))
     metadata = as_object(made.get("metadata"))
     if labels and not metadata.get("labels"):
@@ -195,9 +193,7 @@ def _autoscaler_v1(made: JsonObject) -> None:
 def _secret(made: JsonObject) -> None:
     texts = made.pop("stringData", None)
     if isinstance(texts, dict) and texts:
-        encoded: JsonObject = {
-            name: base64.b64encode(as_str(text).encode()).decode() for name, text in texts.items()
-        }
+        encoded: JsonObject = {name: base64.b64encode(as_str(text).encode()).decode() for name, text in texts.items()}
         made["data"] = {**as_object(made.get("data")), **encoded}
 
 

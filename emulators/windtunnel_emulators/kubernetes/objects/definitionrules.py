@@ -78,7 +78,7 @@ def _group(whole: JsonObject, group: str, found: Findings) -> None:
         if not as_str(annotations.get(key)).startswith(("https://", "unapproved")):
             found.required(
                 f"metadata.annotations[{key}]",
-                "protected groups must have approval annotation \"api-approved.kubernetes.io\","
+                'protected groups must have approval annotation "api-approved.kubernetes.io",'
                 " see https://github.com/kubernetes/enhancements/pull/1111",
             )
 
@@ -92,7 +92,7 @@ def _names(found_names: JsonObject, found: Findings) -> None:
             checked = text if field in ("plural", "singular") else text.lower()
             shown = text
             for message in names.label_1035(checked):
-                mixed = 'may have mixed case, but should otherwise match: ' if field in ("kind", "listKind") else ""
+                mixed = "may have mixed case, but should otherwise match: " if field in ("kind", "listKind") else ""
                 found.invalid(f"spec.names.{field}", shown, mixed + message)
     for index, short in enumerate(as_list(found_names.get("shortNames"))):
         found.each(f"spec.names.shortNames[{index}]", short, names.label_1035(as_str(short)))
@@ -152,7 +152,9 @@ def _replicas_path(field: str, path: str, prefix: str, found: Findings, *, neede
 def check_schema(field: str, schema: JsonObject, found: Findings, *, root: bool = False, inside: bool = False) -> None:
     """A structural schema: every value has a type, and nothing is said in two ways."""
     kind = schema.get("type")
-    free = schema.get("x-kubernetes-preserve-unknown-fields") is True or schema.get("x-kubernetes-int-or-string") is True
+    free = (
+        schema.get("x-kubernetes-preserve-unknown-fields") is True or schema.get("x-kubernetes-int-or-string") is True
+    )
     if not kind and not free and not inside:
         found.required(f"{field}.type", _EMPTY_TYPE)
     elif kind:
@@ -196,7 +198,9 @@ def _lists(field: str, schema: JsonObject, found: Findings) -> None:
     kind, keys = schema.get("x-kubernetes-list-type"), as_list(schema.get("x-kubernetes-list-map-keys"))
     if kind is not None:
         if schema.get("type") != "array":
-            found.invalid(f"{field}.type", schema.get("type", ""), "must be array if x-kubernetes-list-type is specified")
+            found.invalid(
+                f"{field}.type", schema.get("type", ""), "must be array if x-kubernetes-list-type is specified"
+            )
         found.one_of(f"{field}.x-kubernetes-list-type", kind, ("atomic", "map", "set"))
     if kind == "map":
         if not keys:

@@ -112,7 +112,11 @@ def check_job_update(old: JsonObject, new: JsonObject, found: Findings) -> None:
             continue
         if name == "template" and suspended and _scheduling_only(before, after):
             continue
-        if name == "completions" and after.get("completionMode") == "Indexed" and after.get(name) == after.get("parallelism"):
+        if (
+            name == "completions"
+            and after.get("completionMode") == "Indexed"
+            and after.get(name) == after.get("parallelism")
+        ):
             continue
         found.invalid(f"spec.{name}", after.get(name), _IMMUTABLE)
 
@@ -170,7 +174,11 @@ def _zone(name: str, found: Findings) -> None:
         found.invalid("spec.timeZone", name, "timeZone must be nil or non-empty string")
         return
     if name.lower() == "local":
-        found.invalid("spec.timeZone", name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
+        found.invalid(
+            "spec.timeZone",
+            name,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        )
         return
     try:
         zoneinfo.ZoneInfo(name)

@@ -95,9 +95,7 @@ def _field(name: str) -> Step:
 
 
 def _index(at: int) -> Step:
-    return lambda values: [
-        value[at] for value in values if isinstance(value, list) and -len(value) <= at < len(value)
-    ]
+    return lambda values: [value[at] for value in values if isinstance(value, list) and -len(value) <= at < len(value)]
 
 
 def _slice(part: slice) -> Step:

@@ -27,14 +27,14 @@ class Manager:
     api_version: str
     subresource: str = ""
 
-    def describe(self, time: str) -> str:
+    def describe(self) -> str:
         """As the message of a conflict has it."""
         text = f'"{self.name}"'
         if self.operation != "Update":
             return text
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
-        return f"{text} using {self.api_version}" + (f" at {time}" if time else "")
+        return f"{text} using {self.api_version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,15 @@ def _capped(managed: Managed) -> Managed:
     return Managed(fields, times)
 
 
-def conflicts_message(found: Iterable[tuple[Manager, str, list[str]]]) -> str:
+def conflicts_message(found: Iterable[tuple[Manager, list[str]]]) -> str:
     """The message of conflicts: of one, or of several grouped by manager."""
     listed = list(found)
-    count = sum(len(paths) for _, _, paths in listed)
+    count = sum(len(paths) for _, paths in listed)
     if count == 1:
-        manager, time, paths = listed[0]
-        return f"Apply failed with 1 conflict: conflict with {manager.describe(time)}: {paths[0]}"
+        manager, paths = listed[0]
+        return f"Apply failed with 1 conflict: conflict with {manager.describe()}: {paths[0]}"
     lines = [
-        "\n".join([f"conflicts with {manager.describe(time)}:", *(f"- {path}" for path in paths)])
-        for manager, time, paths in listed
+        "\n".join([f"conflicts with {manager.describe()}:", *(f"- {path}" for path in paths)])
+        for manager, paths in listed
     ]
     return f"Apply failed with {count} conflicts: " + "\n".join(lines)

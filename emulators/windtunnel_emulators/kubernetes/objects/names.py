@@ -13,9 +13,7 @@ _VALUE = f"({_NAME})?"
 _ENV = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 _KEY = r"[-._a-zA-Z0-9]+"
 _C_NAME = "[A-Za-z_][A-Za-z0-9_]*"
-_PATTERNS = {
-    text: re.compile(text) for text in (_LABEL, _SUBDOMAIN, _LABEL_1035, _NAME, _VALUE, _ENV, _KEY, _C_NAME)
-}
+_PATTERNS = {text: re.compile(text) for text in (_LABEL, _SUBDOMAIN, _LABEL_1035, _NAME, _VALUE, _ENV, _KEY, _C_NAME)}
 LONGEST_LABEL = 63
 LONGEST_SUBDOMAIN = 253
 

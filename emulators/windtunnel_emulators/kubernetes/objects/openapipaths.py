@@ -81,7 +81,11 @@ class _Writer:
         self._info = info
         self._root = root
         kind = info.kind
-        self._tag = f"{kind.group.partition('.')[0] or 'core'}_{kind.version}" if not info.custom else f"{kind.group}_{kind.version}"
+        self._tag = (
+            f"{kind.group.partition('.')[0] or 'core'}_{kind.version}"
+            if not info.custom
+            else f"{kind.group}_{kind.version}"
+        )
         self._schema = custom_name(info) if info.custom else info.schema
 
     def item(

@@ -71,7 +71,9 @@ def _object(value: Json, prefix: str) -> JsonObject:
 def _json_patched(current: JsonObject, body: bytes) -> Json:
     value, _ = _parsed(body, "error decoding patch: ")
     if not isinstance(value, list):
-        raise BadObject("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
+        raise BadObject(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
     operations = [item for item in value if isinstance(item, dict)]
     if len(operations) != len(value):
         raise BadObject("error decoding patch: json: cannot unmarshal into Go value of type handlers.jsonPatchOp")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.objects.findings import Findings
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_REQUIRED, _PREFERRED = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+_REQUIRED, _PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
 
 
 def check_tolerations(field: str, tolerations: list[Json], found: Findings) -> None:
@@ -100,7 +103,9 @@ def _node_term(field: str, term: JsonObject, found: Findings) -> None:
         elif requirement.get("operator") not in ("In", "NotIn"):
             found.invalid(f"{at}.operator", requirement.get("operator"), "not a valid selector operator")
         elif len(as_list(requirement.get("values"))) != 1:
-            found.required(f"{at}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
+            found.required(
+                f"{at}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            )
 
 
 def _pod_term(field: str, term: JsonObject, found: Findings) -> None:
@@ -117,7 +122,10 @@ def _pod_term(field: str, term: JsonObject, found: Findings) -> None:
 
 def check_spreading(field: str, constraints: list[Json], found: Findings) -> None:
     """``topologySpreadConstraints``."""
-    pairs = [(as_str(as_object(one).get("topologyKey")), as_str(as_object(one).get("whenUnsatisfiable"))) for one in constraints]
+    pairs = [
+        (as_str(as_object(one).get("topologyKey")), as_str(as_object(one).get("whenUnsatisfiable")))
+        for one in constraints
+    ]
     for index, entry in enumerate(constraints):
         constraint, at = as_object(entry), f"{field}[{index}]"
         skew = number(constraint.get("maxSkew"))
@@ -125,7 +133,9 @@ def check_spreading(field: str, constraints: list[Json], found: Findings) -> Non
             found.invalid(f"{at}.maxSkew", skew, "must be greater than zero")
         if not constraint.get("topologyKey"):
             found.required(f"{at}.topologyKey", "can not be empty")
-        found.one_of(f"{at}.whenUnsatisfiable", constraint.get("whenUnsatisfiable"), ("DoNotSchedule", "ScheduleAnyway"))
+        found.one_of(
+            f"{at}.whenUnsatisfiable", constraint.get("whenUnsatisfiable"), ("DoNotSchedule", "ScheduleAnyway")
+        )
         if pairs[index] in pairs[index + 1 :]:
             found.duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{pairs[index][0]}, {pairs[index][1]}}}")
         least = constraint.get("minDomains")

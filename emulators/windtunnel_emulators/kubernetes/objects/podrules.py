@@ -56,7 +56,9 @@ def check_pod_spec(field: str, spec: JsonObject, found: Findings) -> None:
             found.each(f"{field}.{name}", text, check(text))
     deadline = spec.get("activeDeadlineSeconds")
     if isinstance(deadline, int) and not 1 <= deadline <= _LONGEST_DEADLINE:
-        found.invalid(f"{field}.activeDeadlineSeconds", deadline, f"must be between 1 and {_LONGEST_DEADLINE}, inclusive")
+        found.invalid(
+            f"{field}.activeDeadlineSeconds", deadline, f"must be between 1 and {_LONGEST_DEADLINE}, inclusive"
+        )
     found.not_negative(f"{field}.terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"))
     _host_aliases(field, spec, found)
     for index, entry in enumerate(as_list(spec.get("readinessGates"))):

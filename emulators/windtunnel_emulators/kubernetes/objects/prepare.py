@@ -76,7 +76,7 @@ def _namespace(made: JsonObject, now: str) -> None:
 
 
 def _pod(made: JsonObject, now: str) -> None:
-    made["status"] = {"phase": "Pending", "qosClass": quality_of_service(made)}
+    status: JsonObject = {"phase": "Pending", "qosClass": quality_of_service(made)}
     spec = as_object(made.get("spec"))
     gates = as_list(spec.get("schedulingGates"))
     if gates:
@@ -88,7 +88,8 @@ def _pod(made: JsonObject, now: str) -> None:
             "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
         }
-        made["status"]["conditions"] = [condition]
+        status["conditions"] = [condition]
+    made["status"] = status
 
 
 def _job(made: JsonObject, now: str) -> None:
@@ -106,14 +107,16 @@ def _job(made: JsonObject, now: str) -> None:
         "batch.kubernetes.io/controller-uid": uid,
         "batch.kubernetes.io/job-name": name,
     }
-    selector: JsonObject = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    given = as_object(spec.get("selector"))
+    matched: JsonObject = {**as_object(given.get("matchLabels")), "batch.kubernetes.io/controller-uid": uid}
     made["spec"] = {
         **spec,
-        "selector": spec.get("selector") or selector,
+        "selector": {**given, "matchLabels": matched},
         "template": {**template, "metadata": {**inner, "labels": made_labels}},
     }
-    if not as_object(metadata.get("labels")) or metadata.get("labels") == labels:
-        made["metadata"] = {**metadata, "labels": made_labels if labels == metadata.get("labels") else made_labels}
+    if metadata.get("labels", {}) == labels:
+        # Labels that defaulting took from the template follow it.
+        made["metadata"] = {**metadata, "labels": made_labels}
 
 
 def _daemon_set(made: JsonObject, now: str) -> None:

@@ -83,7 +83,9 @@ def check_requirements(field: str, resources: JsonObject, found: Findings) -> No
             if _is_extended(name) and amount(value).amount != amount(limit).amount:
                 found.invalid(f"{field}.requests", value, f"must be equal to {name} limit of {as_str(limit)}")
             elif amount(value) > amount(limit):
-                found.invalid(f"{field}.requests", value, f"must be less than or equal to {name} limit of {as_str(limit)}")
+                found.invalid(
+                    f"{field}.requests", value, f"must be less than or equal to {name} limit of {as_str(limit)}"
+                )
         elif name not in _OVERCOMMITTED and _is_extended(name):
             found.required(f"{field}.limits", "Limit must be set for non overcommitable resources")
 

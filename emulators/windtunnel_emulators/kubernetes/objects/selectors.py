@@ -202,7 +202,9 @@ def label_selector(value: Json) -> Selector:
     if value is None:
         return NOTHING
     found = as_object(value)
-    requirements = [Requirement(key, _IN, (as_str(wanted),)) for key, wanted in as_object(found.get("matchLabels")).items()]
+    requirements = [
+        Requirement(key, _IN, (as_str(wanted),)) for key, wanted in as_object(found.get("matchLabels")).items()
+    ]
     requirements += _expressions(as_list(found.get("matchExpressions")), _OPERATORS, "label selector")
     return Selector(tuple(requirements))
 

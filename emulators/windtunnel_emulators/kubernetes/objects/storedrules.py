@@ -105,9 +105,9 @@ def check_node(whole: JsonObject, found: Findings) -> None:
 def check_node_update(old: JsonObject, new: JsonObject, found: Findings) -> None:
     before, after = as_object(old.get("spec")), as_object(new.get("spec"))
     if before.get("podCIDRs") and before.get("podCIDRs") != after.get("podCIDRs"):
-        found.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid")
+        found.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
     if before.get("providerID") and before.get("providerID") != after.get("providerID"):
-        found.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid")
+        found.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
 
 
 def check_limit_range(whole: JsonObject, found: Findings) -> None:
@@ -155,10 +155,14 @@ def check_volume(whole: JsonObject, found: Findings) -> None:
     for name, value in capacity.items():
         if amount(value).amount <= 0:
             found.invalid(f"spec.capacity[{name}]", value, "must be greater than zero")
-    found.one_of("spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), ("Delete", "Recycle", "Retain"))
+    found.one_of(
+        "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), ("Delete", "Recycle", "Retain")
+    )
     fields = definition("io.k8s.api.core.v1.PersistentVolumeSpec").properties
     sources = [
-        name for name, field in fields.items() if name != "nodeAffinity" and name != "claimRef" and field.ref and spec.get(name)
+        name
+        for name, field in fields.items()
+        if name != "nodeAffinity" and name != "claimRef" and field.ref and spec.get(name)
     ]
     if not sources:
         found.required("spec", "must specify a volume type")
@@ -205,7 +209,9 @@ def check_claim_update(old: JsonObject, new: JsonObject, found: Findings) -> Non
     before = {name: value for name, value in before.items() if value is not None}
     after = {name: value for name, value in after.items() if value is not None}
     if before != after:
-        message = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        message = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        )
         found.forbidden("spec", message)
     elif sizes[1] < sizes[0]:
         found.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")

@@ -247,4 +247,3 @@ def _copied(value: object) -> object:
     if isinstance(value, list):
         return [_copied(inner) for inner in cast("list[object]", value)]
     return value
-

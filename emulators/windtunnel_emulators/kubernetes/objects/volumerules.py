@@ -121,7 +121,9 @@ def _downward(field: str, source: JsonObject, found: Findings) -> None:
             if item.get("resourceFieldRef") is not None:
                 found.invalid(field, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
         elif item.get("resourceFieldRef") is not None:
-            check_resource_reference(f"{field}.resourceFieldRef", as_object(item["resourceFieldRef"]), found, volume=True)
+            check_resource_reference(
+                f"{field}.resourceFieldRef", as_object(item["resourceFieldRef"]), found, volume=True
+            )
         else:
             found.required(field, "one of fieldRef and resourceFieldRef is required")
         _mode(f"{field}.mode", item.get("mode"), found)

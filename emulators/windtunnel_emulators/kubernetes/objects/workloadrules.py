@@ -65,7 +65,9 @@ def _check_template(spec: JsonObject, found: Findings, owner: str) -> None:
     if pod.get("restartPolicy") not in (None, "Always"):
         found.unsupported("spec.template.spec.restartPolicy", pod["restartPolicy"], ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
-        found.forbidden("spec.template.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {owner} is not Supported")
+        found.forbidden(
+            "spec.template.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {owner} is not Supported"
+        )
 
 
 def _go_strategy(strategy: JsonObject) -> JsonObject:
@@ -146,7 +148,9 @@ def check_stateful_set(whole: JsonObject, found: Findings) -> None:
         found.not_negative("spec.updateStrategy.rollingUpdate.partition", as_object(rolling).get("partition"))
     elif kind == "OnDelete":
         if rolling is not None:
-            found.invalid("spec.updateStrategy.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+            found.invalid(
+                "spec.updateStrategy.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'"
+            )
     else:
         found.invalid("spec.updateStrategy", _go_strategy(strategy), "must be 'RollingUpdate' or 'OnDelete'")
     retention = as_object(spec.get("persistentVolumeClaimRetentionPolicy"))
@@ -190,4 +194,3 @@ def check_stateful_update(old: JsonObject, new: JsonObject, found: Findings) -> 
     frozen = {*before, *after} - _STATEFUL_MUTABLE
     if any(before.get(name) != after.get(name) for name in frozen):
         found.forbidden("spec", _STATEFUL_MESSAGE)
-
