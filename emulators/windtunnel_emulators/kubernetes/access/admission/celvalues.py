@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.access.state import State
 
 _VARIABLE = re.compile(r"\bvariables\.([A-Za-z_][A-Za-z0-9_]*)")
+_FIELD = re.compile(r"\b(object|oldObject|params|namespaceObject)\.([A-Za-z_][A-Za-z0-9_]*)")
 _ASKED = "@authorizer"
 _DECIDED = "@decision"
 
@@ -69,7 +70,19 @@ class Expressions:
         for name in names:
             self._variable(name)
         values["variables"] = dict(self._known)
-        return compile_expression(source).evaluate(values, self._functions())
+        try:
+            return compile_expression(source).evaluate(values, self._functions())
+        except CelError as problem:
+            raise self._explained(source, problem) from problem
+
+    def _explained(self, source: str, problem: CelError) -> CelError:
+        """A field of null, and operands of other types, in the words of Kubernetes' own implementation."""
+        if not str(problem).startswith("No such overload"):
+            return problem
+        for name, field in _FIELD.findall(source):
+            if self._values.get(name) is None:
+                return CelError(f"no such key: {field}")
+        return CelError("no such overload")
 
     def _variable(self, name: str) -> None:
         if name in self._known or name not in self._sources:

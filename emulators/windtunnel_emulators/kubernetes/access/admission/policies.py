@@ -72,12 +72,13 @@ class Policies:
         bindings = list(self._state.objects(BINDINGS))
         if not bindings or matching.exempt(admission):
             return
-        denied: list[Finding] = []
+        denied: Finding | None = None
         for binding in bindings:
             policy = self._state.get(POLICIES, "", as_str(as_object(binding.get("spec")).get("policyName")))
             if policy is not None:
-                denied.extend(self._apply(policy, binding, admission))
-        if denied:
+                for finding in self._apply(policy, binding, admission):
+                    denied = denied or finding
+        if denied is not None:
             raise _denied(admission, denied)
 
     def _apply(self, policy: JsonObject, binding: JsonObject, admission: Admission) -> Iterator[Finding]:
@@ -194,12 +195,12 @@ def _message(validation: JsonObject, expressions: Expressions) -> str:
     return as_str(validation.get("message")).strip()
 
 
-def _denied(admission: Admission, findings: list[Finding]) -> Failure:
-    kind, first = admission.kind, findings[0]
+def _denied(admission: Admission, first: Finding) -> Failure:
+    kind = admission.kind
     details: JsonObject = {"name": admission.name} if admission.name else {}
     if kind.group:
         details["group"] = kind.group
-    causes: list[Json] = [{"message": finding.message} for finding in findings]
+    causes: list[Json] = [{"message": first.message}]
     details |= {"kind": kind.plural, "causes": causes}
     subject = qualified(kind.group, kind.plural)
     name = f' "{admission.name}"' if admission.name else ""
