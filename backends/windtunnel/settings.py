@@ -96,6 +96,11 @@ SETTINGS: dict[str, Setting] = {
         Setting(key="agent_count", kind=Kind.WHOLE, help="nodes of the cluster; default: 3, for DevTest 1"),
         Setting(key="vm_size", help="size of the cluster's nodes; default: Standard_D3_v2"),
         Setting(key="kubernetes_version", help="of a new cluster; default: the platform's own"),
+        Setting(
+            key="otlp_endpoint",
+            help="where telemetry of AKS services goes (OTLP over HTTP)",
+            also=("OTEL_EXPORTER_OTLP_ENDPOINT",),
+        ),
         Setting(key="storage", help="storage account for collected inputs and predictions; created when missing"),
         Setting(key="python", help="Python version of the image; default: this interpreter's"),
         Setting(key="state_dir", help="folder of the emulators; also finds those that run"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from windtunnel_contracts.authentication import AuthenticationContract
 from windtunnel_contracts.capacity import CapacityContract
 from windtunnel_contracts.cluster import ClusterContract
+from windtunnel_contracts.collection import CollectionContract
 from windtunnel_contracts.deployment import DeploymentContract
 from windtunnel_contracts.grpc import DevicesContract, GrpcContract
 from windtunnel_contracts.logs import LogsContract
@@ -20,6 +21,7 @@ __all__ = [
     "TestAuthentication",
     "TestCapacity",
     "TestCluster",
+    "TestCollection",
     "TestDeployment",
     "TestDevices",
     "TestGrpc",
@@ -41,6 +43,10 @@ class TestCapacity(CapacityContract):
 
 class TestCluster(ClusterContract):
     """Row 15."""
+
+
+class TestCollection(CollectionContract):
+    """Row 13."""
 
 
 class TestDeployment(DeploymentContract):

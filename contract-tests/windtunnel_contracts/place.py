@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import secrets
@@ -121,6 +123,8 @@ class Place:
         tags: Mapping[str, str] | None = None,
         auth_enabled: bool | None = False,
         aks: AksOptions | None = None,
+        collect_model_data: bool = False,
+        app_insights: bool = False,
         overwrite: bool = False,
         observe: Callable[[ServiceState], None] | None = None,
         timeout_s: float | None = None,
@@ -135,6 +139,8 @@ class Place:
             tags=tags or {},
             auth_enabled=auth_enabled,
             aks=aks or AksOptions(num_replicas=1),
+            collect_model_data=collect_model_data,
+            app_insights=app_insights,
             tls=self._certificate() if auth_enabled and self.keys_need_tls else None,
             overwrite=overwrite,
         )
@@ -160,6 +166,20 @@ class Place:
             time.sleep(0.1)
         return found
 
+    def kept(self, name: str, designations: set[str]) -> dict[str, list[list[str]]]:
+        """The rows that a service has collected, by designation, once there are some of each."""
+        end = time.monotonic() + self.patience_s
+        while True:
+            files = self.backend.collected(self.target, name)
+            found = {
+                d: [row for path, text in files.items() if f"/{d}/" in path for row in _rows(text)]
+                for d in designations
+            }
+            if all(len(rows) > 1 for rows in found.values()):
+                return found
+            assert time.monotonic() < end, f"not within {self.patience_s:g} s; kept is {sorted(files)}"
+            time.sleep(0.2)
+
     def replace_script(self, name: str, script: Path) -> None:
         """Put another script in front of the model."""
         self.backend.update(self.target, name, Change(script=Script(entry=script))).result(self.patience_s)
@@ -180,9 +200,19 @@ class Place:
         tags: Mapping[str, str] | None = None,
         auth_enabled: bool | None = False,
         aks: AksOptions | None = None,
+        collect_model_data: bool = False,
+        app_insights: bool = False,
     ) -> Generator[Service]:
         """A healthy service, for the length of a ``with`` block."""
-        deployment = self.deploy(model, script=script, tags=tags, auth_enabled=auth_enabled, aks=aks)
+        deployment = self.deploy(
+            model,
+            script=script,
+            tags=tags,
+            auth_enabled=auth_enabled,
+            aks=aks,
+            collect_model_data=collect_model_data,
+            app_insights=app_insights,
+        )
         try:
             with Service.reach(self, deployment) as service:
                 yield service
@@ -202,6 +232,10 @@ class Place:
             self.backend.close()
             if self._folder is not None:
                 self._folder.cleanup()
+
+
+def _rows(text: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text.decode())))
 
 
 def _say(progress: Progress) -> None:

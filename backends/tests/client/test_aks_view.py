@@ -193,7 +193,9 @@ def test_a_broken_note_reads_as_an_empty_one() -> None:
         assert Info.parse(text) == Info(tags={})
 
 
-@pytest.mark.parametrize(("text", "value"), [("100m", 0.1), ("2", 2.0), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("100m", 0.1), ("2", 2.0), ("1k", 1000.0), ("1e1", 10.0), ("", None), ("x", None)]
+)
 def test_quantities_of_cpu(text: str, value: float | None) -> None:
     assert cores(text) == value
 

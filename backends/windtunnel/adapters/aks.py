@@ -131,6 +131,7 @@ class AksAdapter:
             ),
             secrets=objects.Secrets(primary_key=keys.primary, secondary_key=keys.secondary, token_key=new_key()),
             workloads={definition_of(spec).default.name: self._work.workload(spec, image)},
+            otlp_endpoint=self._settings.otlp_endpoint,
         )
 
     # --- update
@@ -143,6 +144,8 @@ class AksAdapter:
         cluster, kube = self._reach()
         now = self._service(kube, name)
         service = changed(now, change)
+        if service.otlp_endpoint is None:
+            service = replace(service, otlp_endpoint=self._settings.otlp_endpoint)
         if change.model is not None or change.script is not None:
             service = self._rebuilt(name, service, change, stop)
         self._work.prepare(kube, service, self._work.registry(self._settings.location), cluster)

@@ -23,6 +23,7 @@ MODEL_DATA = "windtunnel-model-data"
 SCORING = "score"
 """The container, as ``manifests.version_deployment`` names it."""
 _GPU = "nvidia.com/gpu"
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def read_workload(deployment: JsonObject) -> Workload:
@@ -64,6 +65,8 @@ class Service:
     secrets: objects.Secrets
     workloads: Mapping[str, Workload]
     """By version."""
+    otlp_endpoint: str | None = None
+    """Where telemetry goes, when it is asked for."""
 
     def manifests(self) -> list[JsonObject]:
         """What to apply: keys first, so that a service never stands open, the replicas last."""
@@ -74,12 +77,22 @@ class Service:
         return [objects.secret(self.definition.name, self.secrets, self.namespace), definition, *deployments]
 
     def _deployment(self, version: VersionDefinition) -> JsonObject:
+        workload = self.workloads[version.name]
+        if self.definition.app_insights_enabled and self.otlp_endpoint:
+            workload = replace(workload, environment={**workload.environment, OTLP: self.otlp_endpoint})
         workload = replace(
-            self.workloads[version.name],
+            workload,
             pull_secret=PULL_SECRET,
             environment_secret=MODEL_DATA if version.collects_data else "",
         )
         return version_deployment(self.definition, version, workload, self.namespace)
+
+
+def _endpoint_of(deployment: JsonObject) -> str | None:
+    for variable in (as_object(v) for v in as_list(container_of(deployment).get("env"))):
+        if variable.get("name") == OTLP:
+            return as_str(variable.get("value"))
+    return None
 
 
 def read_service(kube: Kube, name: str, *, with_secrets: bool = True) -> Service | None:
@@ -103,6 +116,7 @@ def read_service(kube: Kube, name: str, *, with_secrets: bool = True) -> Service
         info=Info.parse(as_str(as_object(metadata.get("annotations")).get(INFO_ANNOTATION))),
         secrets=objects.Secrets() if secret is None else objects.read_secrets(secret),
         workloads=workloads,
+        otlp_endpoint=next((e for e in map(_endpoint_of, found.values()) if e), None),
     )
 
 

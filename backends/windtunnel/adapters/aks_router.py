@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from windtunnel import __version__
-from windtunnel.adapters.aks_objects import PULL_SECRET
+from windtunnel.adapters.aks_objects import OTLP, PULL_SECRET
 from windtunnel.aks_options import Purpose
 from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel_scoring.router import objects
@@ -39,18 +39,26 @@ class Router:
         port = as_object(ports[0]).get("port") if ports else 80
         return f"{'https' if port == 443 else 'http'}://{host}" if host else None
 
-    def ensure(self, image: str, purpose: Purpose) -> bool:
-        """Deploy it, unless it is there in this version; True when something was applied."""
+    def ensure(self, image: str, purpose: Purpose, otlp_endpoint: str | None) -> bool:
+        """Deploy it, unless it is there in this version; True when something was applied.
+
+        One that exports telemetry goes on doing so when a deployment says nothing of it.
+        """
         from windtunnel.wheel import wheel_digest  # lazily: what only reads needs none of it
 
-        version = f"{__version__}+{wheel_digest()}"
+        version = f"{__version__}+{wheel_digest()}" + (f" {otlp_endpoint}" if otlp_endpoint else "")
         there = self._kube.get("Deployment", ROUTER, objects.NAMESPACE)
         annotations = as_object(as_object((there or {}).get("metadata")).get("annotations"))
-        if annotations.get(VERSION_ANNOTATION) == version and self._kube.get("Service", ROUTER, objects.NAMESPACE):
+        known = as_str(annotations.get(VERSION_ANNOTATION))
+        current = known == version or (otlp_endpoint is None and known.partition(" ")[0] == version)
+        if current and self._kube.get("Service", ROUTER, objects.NAMESPACE):
             return False
         # Azure ML runs three in production and one otherwise.
         workload = RouterWorkload(
-            image=image, replicas=1 if purpose is Purpose.DEV_TEST else 3, pull_secret=PULL_SECRET
+            image=image,
+            replicas=1 if purpose is Purpose.DEV_TEST else 3,
+            pull_secret=PULL_SECRET,
+            environment={OTLP: otlp_endpoint} if otlp_endpoint else {},
         )
         for manifest in router_objects(workload):
             if manifest["kind"] == "Deployment":

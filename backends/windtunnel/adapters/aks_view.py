@@ -10,6 +10,7 @@ nothing ready yet                                                 Transitioning 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,7 +34,13 @@ UNSCHEDULABLE_S = 300.0
 """Azure ML gives up after five minutes (how-to-troubleshoot-deployment)."""
 STARTING_S = 120.0
 _OWN_ENVIRONMENT = frozenset(
-    {"SERVICE_PATH_PREFIX", "AML_CORS_ORIGINS", "AML_MODEL_DC_STORAGE_ENABLED", "AML_APP_INSIGHTS_ENABLED"}
+    {
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "SERVICE_PATH_PREFIX",
+        "AML_CORS_ORIGINS",
+        "AML_MODEL_DC_STORAGE_ENABLED",
+        "AML_APP_INSIGHTS_ENABLED",
+    }
 )
 """Variables that ``manifests.version_deployment`` sets by itself."""
 _NO_START = frozenset(
@@ -206,20 +213,29 @@ def user_environment(container: JsonObject) -> dict[str, str]:
     return {name: value for name, value in pairs.items() if name not in RESERVED_ENVIRONMENT | _OWN_ENVIRONMENT}
 
 
+_FACTORS = {
+    "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
+}  # fmt: skip
+
+
 def cores(text: str) -> float | None:
-    """Of a Kubernetes quantity of CPU."""
-    if not text:
-        return None
-    return round(float(text[:-1]) / 1000, 3) if text.endswith("m") else float(text)
+    """Of a Kubernetes quantity of CPU, however the API writes it; None for nothing."""
+    number = _quantity(text)
+    return None if number is None else round(number, 3)
 
 
 def gigabytes(text: str) -> float | None:
     """Of a Kubernetes quantity of memory; 1024 Mi are one, as when they were written."""
-    factors = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
-    for suffix, factor in factors.items():
-        if text.endswith(suffix):
-            return round(float(text.removesuffix(suffix)) * factor / 2**30, 3)
-    return round(float(text) / 2**30, 3) if text else None
+    number = _quantity(text)
+    return None if number is None else round(number / 2**30, 3)
+
+
+def _quantity(text: str) -> float | None:
+    found = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?i?)", text)
+    if found is None or found[2] not in _FACTORS:
+        return None
+    return float(found[1]) * _FACTORS[found[2]]
 
 
 def _rolled_out(deployment: JsonObject) -> bool:

@@ -10,7 +10,7 @@ from windtunnel.adapters.aks_objects import MODEL_DATA, PULL_SECRET, SCORING
 from windtunnel.adapters.aks_router import Router
 from windtunnel.adapters.building import Building
 from windtunnel.adapters.model_data import PACKAGE, ModelData
-from windtunnel.errors import InvalidSpec, NotFound
+from windtunnel.errors import InvalidSpec, NotConfigured, NotFound
 from windtunnel.interface import Progress
 from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel.spec import Target
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from windtunnel.spec import Spec
 
 
+_TELEMETRY = (
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-json-file",
+)
 _DATA_STORAGE, _DATA_WORKSPACE = "AML_MODEL_DC_STORAGE", "WINDTUNNEL_DC_WORKSPACE"
 """What the collector reads: Azure ML's variable, and one of ours."""
 
@@ -42,7 +47,14 @@ class AksWork(Building):
         return ModelData(self._clients, self._settings)
 
     def also_needed(self, spec: Spec) -> tuple[str, ...]:
-        return (PACKAGE,) if spec.collect_model_data else ()
+        """With a destination for telemetry every image has its packages: the router runs from one of them."""
+        if spec.app_insights and self._settings.otlp_endpoint is None:
+            raise NotConfigured(
+                "app_insights was asked for, and no destination of telemetry is set",
+                way_out="Give an OTLP endpoint: --set otlp_endpoint=http://..., or OTEL_EXPORTER_OTLP_ENDPOINT.",
+            )
+        collection = (PACKAGE,) if spec.collect_model_data else ()
+        return collection if self._settings.otlp_endpoint is None else (*collection, *_TELEMETRY)
 
     def workload(self, spec: Spec, image: str) -> Workload:
         """The scoring server of a new service."""
@@ -73,7 +85,7 @@ class AksWork(Building):
         if any(version.collects_data for version in service.definition.versions):
             kube.apply(self._model_data(service.namespace))
         image = next(iter(service.workloads.values())).image
-        if Router(kube).ensure(image, cluster.purpose):
+        if Router(kube).ensure(image, cluster.purpose, self._settings.otlp_endpoint):
             self._progress(Progress(step=f"deployed the router of cluster {cluster.name}"))
 
     def _pull_secret(self, registry: Registry, namespace: str) -> JsonObject:

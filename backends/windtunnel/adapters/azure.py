@@ -157,6 +157,7 @@ class AzureBackend(Backend):
             fpga_quota=1 if quota is None else int(quota),
             python=profile.text("python"),
             storage=profile.text("storage"),
+            otlp_endpoint=profile.text("otlp_endpoint"),
             workspace=profile.text("cluster") or DEFAULT_CLUSTER,
         )
         say = progress or _unsaid

@@ -44,6 +44,8 @@ class Settings:
     python: str | None = None
     storage: str | None = None
     """The storage account for collected inputs and predictions."""
+    otlp_endpoint: str | None = None
+    """Where telemetry goes, by OTLP over HTTP."""
     workspace: str = ""
     """What stands for Azure ML's workspace in the paths of collected data."""
 
