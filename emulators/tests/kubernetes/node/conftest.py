@@ -1,4 +1,4 @@
-"""A node on a real API server (etcd and kube-apiserver of ``KUBEBUILDER_ASSETS``), with this machine's programs."""
+"""A node behind the embedded API server, and behind a real one (``KUBEBUILDER_ASSETS``); kubectl beside it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from windtunnel_emulators.kubernetes.client.interface import StatusError
 from windtunnel_emulators.kubernetes.client.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
 from windtunnel_emulators.kubernetes.client.objects import Objects
 from windtunnel_emulators.kubernetes.engines.binaries import BinariesEngine
+from windtunnel_emulators.kubernetes.engines.embedded import EmbeddedEngine
 from windtunnel_emulators.kubernetes.engines.interface import ClusterDefinition
+from windtunnel_emulators.kubernetes.metrics.server import GROUP, VERSION, MetricsServer
 from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
 from windtunnel_emulators.kubernetes.network.proxy import ServiceProxy
 from windtunnel_emulators.kubernetes.node.agent import NodeAgent
 from windtunnel_emulators.kubernetes.node.definition import NodeDefinition
 from windtunnel_emulators.runtime.interface import Image
 from windtunnel_emulators.runtime.process import ProcessRuntime
+from windtunnel_emulators.server import Listeners
+from windtunnel_emulators.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.client.interface import Client
     from windtunnel_emulators.kubernetes.engines.binaries import RunningBinaries
+    from windtunnel_emulators.kubernetes.engines.embedded import RunningEmbedded
     from windtunnel_emulators.runtime.interface import Credentials
 
 NODE = "aks-nodepool1-00000000-vmss000000"
@@ -54,7 +59,7 @@ class MachineImages:
 class RealCluster:
     """All that a test needs."""
 
-    running: RunningBinaries
+    running: RunningBinaries | RunningEmbedded
     authority: ClusterAuthority
     client: Client
     objects: Objects
@@ -172,19 +177,31 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-async def cluster(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncGenerator[RealCluster]:
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if not assets:
-        pytest.skip("KUBEBUILDER_ASSETS is not set: it names a folder with etcd, kube-apiserver and kubectl")
+@pytest.fixture(scope="session", params=["embedded", "real"])
+async def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncGenerator[RealCluster]:
+    assets = os.environ.get("KUBEBUILDER_ASSETS", "")
+    kubectl = shutil.which("kubectl", path=f"{assets}{os.pathsep}{os.environ['PATH']}")
+    if kubectl is None:
+        pytest.skip("there is no kubectl in PATH or in the folder of KUBEBUILDER_ASSETS")
     folder = tmp_path_factory.mktemp("cluster")
-    only = folder / "bin"
-    only.mkdir()
-    for name in ("etcd", "kube-apiserver"):
-        (only / name).symlink_to(Path(assets) / name)
     clock = RealClock()
     authority = ClusterAuthority.create(folder / "keys.json", now=clock.now())
-    engine = BinariesEngine(environment={**os.environ, "KUBEBUILDER_ASSETS": str(only)}, clock=clock)
+    store = Store(None)
+    listeners = Listeners(store, authority.server_context())
+    engine: EmbeddedEngine | BinariesEngine
+    if request.param == "embedded":
+        engine = EmbeddedEngine(store=store, clock=clock, listeners=listeners)
+    else:
+        if not assets:
+            pytest.skip("KUBEBUILDER_ASSETS is not set: it names a folder with etcd and kube-apiserver")
+        only = folder / "bin"
+        only.mkdir()
+        for name in ("etcd", "kube-apiserver"):
+            (only / name).symlink_to(Path(assets) / name)
+        environment = {**os.environ, "KUBEBUILDER_ASSETS": str(only)}
+        engine = BinariesEngine(environment=environment, clock=clock, listeners=listeners)
     running = await engine.start(
         ClusterDefinition(uid="test", name="test", version="1.34.4", folder=folder / "api", authority=authority)
     )
@@ -194,6 +211,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) 
     port = int(running.server.rpartition(":")[2])
     network = ClusterNetwork(client, clock, cluster=str(folder), api_server=("127.0.0.1", port))
     await network.start()
+    running.connect(network.pods.loopback)
     made = RealCluster(
         running=running,
         authority=authority,
@@ -202,7 +220,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) 
         network=network,
         runtime=runtime,
         folder=folder,
-        kubectl_path=shutil.which("kubectl", path=f"{assets}{os.pathsep}{os.environ['PATH']}") or "kubectl",
+        kubectl_path=kubectl,
     )
     document = kubeconfig.document(
         cluster="test", user="admin", server=running.server, ca=running.ca, credential=running.credential("admin")
@@ -215,9 +233,14 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) 
         client, clock, network, runtime=runtime, owner="test", nodes=lambda: [made.agent.definition.address]
     )
     await proxy.start()
+    kubelets = authority.client_context(authority.kubelet_client)
+    metrics = MetricsServer(client, clock, kubelets, period_s=0.5)
+    await metrics.start()
+    await running.aggregate(GROUP, VERSION, metrics.app)
     try:
         yield made
     finally:
+        await metrics.stop()
         await proxy.stop()
         await made.agent.stop()
         await network.stop()
@@ -225,6 +248,8 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) 
         for each in (client, *made.clients):
             await each.close()
         await running.stop()
+        await listeners.close_all()
+        store.close()
 
 
 async def _what_controllers_make(made: RealCluster) -> None:

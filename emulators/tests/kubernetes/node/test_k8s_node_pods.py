@@ -55,7 +55,9 @@ async def until_said(cluster: RealCluster, pod: JsonObject, reason: str) -> dict
 
 async def test_a_pod_has_its_configuration_and_says_so(cluster: RealCluster) -> None:
     await cluster.put_config("settings", {"greeting": "hello", "file.txt": "content"})
-    shown = "echo $GREETING $ALL $POD_IP $LIMIT $KUBERNETES_SERVICE_HOST; cat /etc/settings/file.txt /etc/me/labels; echo; "
+    shown = (
+        "echo $GREETING $ALL $POD_IP $LIMIT $KUBERNETES_SERVICE_HOST; cat /etc/settings/file.txt /etc/me/labels; echo; "
+    )
     env: list[Json] = [
         {"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "greeting"}}},
         {"name": "ALL", "value": "$(GREETING)-$$(GREETING)"},
