@@ -42,9 +42,7 @@ async def discover(client: Client) -> Discovery:
     """Ask. Raises ``KubernetesProblem`` where the list of groups itself cannot be had."""
     groups = await client.request("GET", "/apis")
     versions = ["v1"] + [
-        preferred
-        for each in entries(groups, "groups")
-        if (preferred := text(each, "preferredVersion", "groupVersion"))
+        preferred for each in entries(groups, "groups") if (preferred := text(each, "preferredVersion", "groupVersion"))
     ]
     answers = await asyncio.gather(*(_resources(client, each) for each in versions), return_exceptions=True)
     served: list[Served] = []

@@ -5,8 +5,9 @@ httpx is imported by the first request, so that programs without a cluster never
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -14,15 +15,18 @@ from windtunnel_emulators.jsontypes import Json, JsonObject, as_object, as_str
 from windtunnel_emulators.kubernetes.client.interface import StatusError, Unreachable, WatchEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
     from pathlib import Path
 
     import httpx
 
 REQUEST_TIMEOUT_S = 30.0
 WATCH_TIMEOUT_S = 1800
+_CLOSE_S = 2.0
 _CONNECTIONS = 16
 _WATCHES = 256
+
+_T = TypeVar("_T")
 
 # The reasons of answers that carry no Status: a proxy's page, an unknown path.
 _REASONS = {
@@ -70,6 +74,7 @@ class HttpClient:
             self._headers["Authorization"] = f"Bearer {token}"
         self._requests: httpx.AsyncClient | None = None
         self._watches: httpx.AsyncClient | None = None
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     def _session(self, connections: int) -> httpx.AsyncClient:
         import httpx
@@ -101,12 +106,14 @@ class HttpClient:
         if self._requests is None:
             self._requests = self._session(_CONNECTIONS)
         try:
-            answer = await self._requests.request(
-                method,
-                path,
-                params=dict(query or {}),
-                content=None if body is None else msgspec.json.encode(body),
-                headers=None if body is None else {"Content-Type": content_type},
+            answer = await self._whole(
+                self._requests.request(
+                    method,
+                    path,
+                    params=dict(query or {}),
+                    content=None if body is None else msgspec.json.encode(body),
+                    headers=None if body is None else {"Content-Type": content_type},
+                )
             )
         except httpx.TransportError as failure:
             raise Unreachable(f"{method} {self._server}{path}: {failure or type(failure).__name__}") from failure
@@ -125,8 +132,10 @@ class HttpClient:
             self._watches = self._session(_WATCHES)
         parameters = {"timeoutSeconds": str(WATCH_TIMEOUT_S), **(query or {}), "watch": "1"}
         silence = httpx.Timeout(self._timeout_s, read=float(parameters["timeoutSeconds"]) + self._timeout_s)
+        request = self._watches.build_request("GET", path, params=parameters, timeout=silence)
         try:
-            async with self._watches.stream("GET", path, params=parameters, timeout=silence) as answer:
+            answer = await self._whole(self._watches.send(request, stream=True))
+            try:
                 if not 200 <= answer.status_code < 300:
                     raise _failure(answer.status_code, await answer.aread())
                 rest = b""
@@ -135,13 +144,38 @@ class HttpClient:
                     for line in lines:
                         if line.strip():
                             yield _event(line)
+            finally:
+                await answer.aclose()
         except httpx.TransportError as failure:
             raise Unreachable(f"watch of {self._server}{path}: {failure or type(failure).__name__}") from failure
+
+    async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """The result of a request. Who stops waiting does not stop it: httpcore 1.0 leaves a socket open where it is
+        cancelled in a TLS handshake; ``close`` waits for what is under way."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._abandoned)
+            raise
+
+    def _abandoned(self, task: asyncio.Task[Any]) -> None:
+        """Nobody reads the answer any more."""
+        if not task.cancelled() and task.exception() is None:
+            closing = asyncio.ensure_future(task.result().aclose())
+            self._under_way.add(closing)
+            closing.add_done_callback(self._under_way.discard)
 
     async def close(self) -> None:
         """End every connection; a watch in progress raises ``Unreachable`` or ends."""
         sessions = [each for each in (self._requests, self._watches) if each is not None]
         self._requests = self._watches = None
+        if self._under_way:
+            _, late = await asyncio.wait(set(self._under_way), timeout=_CLOSE_S)
+            for each in late:
+                each.cancel()
         for session in sessions:
             await session.aclose()
 
