@@ -238,3 +238,13 @@ async def test_what_it_writes_is_written_once(tmp_path: Path) -> None:
     assert (roots[0] / "usr/sbin/nginx").stat().st_mode & 0o777 == 0o755
     assert (roots[0] / "usr/share/nginx/html/index.html").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == [roots[0].name]
+
+
+async def test_containers_that_pull_at_the_same_time_all_get_the_image(tmp_path: Path) -> None:
+    source = StandIns(tmp_path / "made" / "by the first")
+    images = await asyncio.gather(*(source.fetch("nginx:1.27", ()) for _ in range(16)))
+    roots = {image.root for image in images}
+    assert len(roots) == 1
+    (root,) = roots
+    assert root is not None
+    assert [path.name for path in root.parent.iterdir()] == [root.name]

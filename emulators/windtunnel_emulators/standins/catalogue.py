@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 import shutil
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.images.errors import ReferenceProblem
@@ -20,7 +21,6 @@ from windtunnel_emulators.runtime.interface import Image, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from windtunnel_emulators.runtime.interface import Credentials
 
@@ -125,10 +125,12 @@ def _key(stand_in: StandIn, contents: Mapping[str, bytes]) -> str:
 
 
 def _write(root: Path, contents: Mapping[str, bytes]) -> None:
-    """Whole or not at all."""
+    """Whole or not at all, however many do it at once."""
     if root.is_dir():
         return
-    draft = root.with_name(f"{root.name}.{os.getpid()}")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{root.name}.", dir=root.parent))  # containers pull at the same time
+    draft.chmod(0o755)
     for path, content in contents.items():
         file = draft / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
