@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def pod(name: str, *, ready: bool = True, phase: str = "Running", request: str = "1000m", age_s: int = 3600) -> JsonObject:
+def pod(
+    name: str, *, ready: bool = True, phase: str = "Running", request: str = "1000m", age_s: int = 3600
+) -> JsonObject:
     started = (NOW - timedelta(seconds=age_s)).isoformat()
     return {
         "metadata": {"name": name},
@@ -222,7 +224,9 @@ def test_a_window_for_scaling_up_waits_for_the_lowest() -> None:
 def test_whatever_is_called_for_stays_within_the_bounds(start, calls) -> None:
     history, current = History(), start
     for at, called_for in enumerate(calls):
-        current = step(spec(scaleDown={"stabilizationWindowSeconds": 0}), history, current, called_for, now=at * 15.0).replicas
+        current = step(
+            spec(scaleDown={"stabilizationWindowSeconds": 0}), history, current, called_for, now=at * 15.0
+        ).replicas
         assert 1 <= current <= 20
 
 
@@ -248,7 +252,12 @@ class Api:
             if self.usage is None:
                 raise StatusError({"code": 404, "message": "the server could not find the requested resource"})
             containers = [{"name": "c", "usage": {"cpu": self.usage}}]
-            found = {"metadata": {"name": "p0"}, "timestamp": NOW.isoformat(), "window": "15s", "containers": containers}
+            found = {
+                "metadata": {"name": "p0"},
+                "timestamp": NOW.isoformat(),
+                "window": "15s",
+                "containers": containers,
+            }
             return {"items": [found]}
         if path.endswith("/horizontalpodautoscalers"):
             return {"metadata": {"resourceVersion": "1"}, "items": [self.autoscaler()]}

@@ -108,7 +108,8 @@ def test_unhealthy_pods_of_old_sets_go_before_healthy_ones() -> None:
 def test_a_change_of_replicas_amid_a_rollout_is_shared_out_whole(replicas, surge, sizes) -> None:
     limits = Bounds(replicas=replicas, surge=surge, unavailable=0)
     counts = [
-        ReplicaCounts(name=str(i), wanted=size, created=str(i), maximum_before=sum(sizes)) for i, size in enumerate(sizes)
+        ReplicaCounts(name=str(i), wanted=size, created=str(i), maximum_before=sum(sizes))
+        for i, size in enumerate(sizes)
     ]
     found = proportional_sizes(limits, counts, sum(sizes))
     assert sum(found.values()) == limits.maximum

@@ -48,9 +48,20 @@ WIDGET = Kind(group="example.org", version="v1", plural="widgets", name="Widget"
 
 @pytest.fixture
 async def working(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-def]
-    """All controllers, impatient ones; no scheduler, so pods stay where tests put them."""
-    settings = Settings(root_ca="PEM", node_monitor_period_s=0.2, node_monitor_grace_period_s=1.5, namespace_retry_s=0.05)
+    """All controllers; no scheduler, so pods stay where tests put them."""
+    settings = Settings(root_ca="PEM", namespace_retry_s=0.05)
     controllers = Controllers(cluster.client("controllers"), RealClock(), settings=settings)
+    await controllers.start()
+    yield
+    await controllers.stop()
+
+
+@pytest.fixture
+async def impatient(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-def]
+    """Those of nodes, which give nodes up soon."""
+    settings = Settings(node_monitor_period_s=0.2, node_monitor_grace_period_s=1.5)
+    names = ["node-lifecycle-controller", "taint-eviction-controller", "serviceaccount-controller"]
+    controllers = Controllers(cluster.client("controllers"), RealClock(), settings=settings, only=names)
     await controllers.start()
     yield
     await controllers.stop()
@@ -173,7 +184,10 @@ class TestNamespaces:
 
         async def told() -> object:
             found = await cluster.admin.get(NAMESPACE, None, f"{cluster.namespace}-x")
-            remains, held = condition(found, "NamespaceContentRemaining"), condition(found, "NamespaceFinalizersRemaining")
+            remains, held = (
+                condition(found, "NamespaceContentRemaining"),
+                condition(found, "NamespaceFinalizersRemaining"),
+            )
             return (
                 remains is not None
                 and held is not None
@@ -238,7 +252,9 @@ class TestServices:
         await node(cluster, "n2")
         port: JsonObject = {"name": "web", "port": 80, "targetPort": "http"}
         await cluster.admin.create(
-            SERVICE, {"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [port]}}, cluster.namespace
+            SERVICE,
+            {"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [port]}},
+            cluster.namespace,
         )
         for name, where in (("ready", "n1"), ("waiting", "n2")):
             await cluster.admin.create(POD, pod(name, "web", nodeName=where), cluster.namespace)
@@ -284,7 +300,7 @@ class TestServices:
         await cluster.until(mirrored)
 
 
-@pytest.mark.usefixtures("working")
+@pytest.mark.usefixtures("impatient")
 class TestNodes:
     async def test_pods_of_a_node_that_fell_silent_are_unready_and_evicted_when_their_time_is_over(
         self, cluster, kubelets
@@ -309,10 +325,7 @@ class TestNodes:
             keys = {(text(each, "key"), text(each, "effect")) for each in entries(found, "spec", "taints")}
             wanted = {("node.kubernetes.io/unreachable", each) for each in ("NoSchedule", "NoExecute")}
             return (
-                known is not None
-                and known["reason"] == "NodeStatusUnknown"
-                and keys == wanted
-                and left == ["stays"]
+                known is not None and known["reason"] == "NodeStatusUnknown" and keys == wanted and left == ["stays"]
             ) or (known, keys, left)
 
         await cluster.until(lost)

@@ -121,8 +121,12 @@ class TestDeployments:
         await cluster.until(watched)
         assert least >= 3
         assert most <= 4
-        images = {text(c, "image") for p in await cluster.admin.list(POD, cluster.namespace)
-                  for c in entries(p, "spec", "containers") if not deleting(p)}
+        images = {
+            text(c, "image")
+            for p in await cluster.admin.list(POD, cluster.namespace)
+            for c in entries(p, "spec", "containers")
+            if not deleting(p)
+        }
         assert images == {"b"}
 
     async def test_going_back_to_a_template_takes_its_replica_set_up_again(self, cluster) -> None:

@@ -48,7 +48,13 @@ def cluster(*nodes: JsonObject, pods: tuple[JsonObject, ...] = ()) -> Cluster:
 
 
 def decided(on: Cluster, wanted: JsonObject, **changes):
-    return place(PodInfo.of(wanted), on.nodes(), {"n": {"team": "a"}, "m": {"team": "b"}}, changes.pop("nominated", {}), **changes)
+    return place(
+        PodInfo.of(wanted),
+        on.nodes(),
+        {"n": {"team": "a"}, "m": {"team": "b"}},
+        changes.pop("nominated", {}),
+        **changes,
+    )
 
 
 NO_CLAIMS = "no new claims to deallocate, preemption: "
@@ -172,14 +178,19 @@ def test_node_affinity_selects_by_expression(expression, names) -> None:
     given_nodes = {"a": node("a", labels={"n": "1"}), "b": node("b", labels={"n": "2"}), "c": node("c")}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-    fitting = [n for n, each in given_nodes.items() if isinstance(decided(cluster(each), pod(affinity=affinity)), Placed)]
+    fitting = [
+        n for n, each in given_nodes.items() if isinstance(decided(cluster(each), pod(affinity=affinity)), Placed)
+    ]
     assert "".join(fitting) == names
 
 
 def test_the_emptier_node_is_better_and_a_preferred_one_better_still() -> None:
     nodes = cluster(node("a", labels=A), node("b", labels=B), pods=(pod("x", on="a", cpu="1"),))
     assert decided(nodes, pod()) == Placed("b")
-    preference = {"weight": 100, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}}
+    preference = {
+        "weight": 100,
+        "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
+    }
     affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
     assert decided(nodes, pod(affinity=affinity)) == Placed("a")
 

@@ -21,7 +21,9 @@ def aggregated(role: JsonObject, roles: Sequence[JsonObject]) -> list[Json]:
     rules: list[Json] = []
     for other in sorted(roles, key=name_of):
         if name_of(other) != name_of(role) and any(matches(each, labels_of(other)) for each in selectors):
-            rules += [rule for rule in entries(other, "rules") if rule not in rules]
+            for rule in entries(other, "rules"):
+                if rule not in rules:
+                    rules.append(rule)
     return rules
 
 
