@@ -7,6 +7,7 @@ the connection was lost before their acknowledgement. Patches and method calls a
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -74,7 +75,11 @@ class DeviceClient:
         if topic.startswith(self._events) and topic[len(self._events) : len(self._events) + 1] in ("", "/"):
             self._telemetry(packet, topic[len(self._events) + 1 :])
         elif topic.startswith("$iothub/"):
-            self._request(topic, packet.payload)
+            try:
+                self._request(topic, packet.payload)
+            except (HubError, RecursionError, sqlite3.Error, OSError) as problem:
+                # It is gone, or nothing can be written: not acknowledged, so that the client asks again.
+                raise ProtocolViolation(f"its request to {topic[:100]!r} failed: {problem}") from problem
             self.connection.taken(packet)
         else:
             raise ProtocolViolation(f"a message to {topic[:200]!r}, which is no topic of '{self.who}'")

@@ -81,15 +81,6 @@ def merged(value: JsonObject, patch: JsonObject) -> JsonObject:
     return _merged(value, {}, patch, {})[0]
 
 
-def without_nulls(patch: JsonObject) -> JsonObject:
-    """What a patch sets, without what it removes."""
-    return {
-        name: without_nulls(value) if isinstance(value, dict) else value
-        for name, value in patch.items()
-        if value is not None
-    }
-
-
 def plain(section: JsonObject) -> JsonObject:
     """Properties as a client sent them, without what only the hub writes ($metadata, $version)."""
     return {name: value for name, value in section.items() if name not in ("$metadata", "$version")}

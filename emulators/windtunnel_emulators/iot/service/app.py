@@ -52,23 +52,28 @@ class ServiceApi:
             await send(message)
 
         try:
-            await self._respond(scope, receive, noted)
+            if await self._respond(scope, receive, noted):
+                status = 101
         except ClientGone:
             status = 499
         finally:
             log_request(scope, status, clock.monotonic() - started)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer; True when the connection was taken over instead."""
         try:
             segments = path_segments(scope)
             if segments == WEB_SOCKET:
-                await upgrade(self._hub, scope, send)
-                return
+                return await upgrade(self._hub, scope, send)
             answer = await self._answer(scope, segments, receive)
         except HubError as error:
             await send_error(send, error, self._hub.clock.now())
-            return
+            return False
+        except RecursionError:
+            await send_error(send, argument_invalid("The request is nested too deeply."), self._hub.clock.now())
+            return False
         await send_answer(send, answer)
+        return False
 
     async def _answer(self, scope: Scope, segments: tuple[str, ...], receive: Receive) -> Answer:
         headers, query = headers_of(scope), query_of(scope)

@@ -49,7 +49,7 @@ def change(hub: Hub, who: Who, body: TwinBody, *, replace: bool) -> Twin:
     desired = None if body.properties is None else body.properties.desired
     tags: JsonObject = twin.tags
     if body.tags is not None:
-        twin_rules.check(twins.without_nulls(body.tags), "tags")
+        twin_rules.check(body.tags, "tags")
         tags = twins.merged({} if replace else twin.tags, body.tags)
         twin_rules.check_size(tags, "tags", twin_rules.LARGEST_TAGS)
     section, sent = twin.desired, None

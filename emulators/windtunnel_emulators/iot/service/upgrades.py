@@ -16,15 +16,15 @@ WEB_SOCKET = ("$iothub", "websocket")
 _SUBPROTOCOL = "mqtt"
 
 
-async def upgrade(hub: Hub, scope: Scope, send: Send) -> None:
-    """Hand the connection to MQTT, or answer 400. Raises ``HubError`` 501 for AMQP, whose clients ask here too."""
+async def upgrade(hub: Hub, scope: Scope, send: Send) -> bool:
+    """Hand the connection to MQTT and return True, or answer 400. Raises ``HubError`` 501 for AMQP's clients."""
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     known = dict(headers)
     if b"amqp" in known.get(b"sec-websocket-protocol", b"").lower():
         raise not_implemented("AMQP over WebSockets", "Use MQTT, or AMQP at its own port.")
     if scope["method"] != "GET" or known.get(b"upgrade", b"").lower() != b"websocket":
         await respond(send, 400, b"Only WebSockets are served here.")
-        return
+        return False
     from windtunnel_emulators.iot.mqtt.connection import Connection
     from windtunnel_emulators.iot.mqtt.websocket import WebSocket
 
@@ -32,3 +32,4 @@ async def upgrade(hub: Hub, scope: Scope, send: Send) -> None:
     lines = [b"GET / HTTP/1.1", *(name + b": " + value for name, value in headers)]
     socket = WebSocket(Connection(hub, LONGEST_KEEP_ALIVE_S), _SUBPROTOCOL)
     socket.begin(transport, b"\r\n".join((*lines, b"", b"")), rest)
+    return True
