@@ -1,6 +1,6 @@
 """Records what a real API server makes of sparse objects: ``data/defaults.json``, pairs of input and output.
 
-Run by hand: ``python make_defaults.py KUBECONFIG``. The inputs are in ``data/defaults_inputs.yaml``; the requests are dry
+Run by hand: ``python make_defaults.py KUBECONFIG``. The inputs are in ``data/defaults_inputs.yaml``; requests are dry
 runs. What only storage, admission and allocation write is left out of the outputs.
 """
 

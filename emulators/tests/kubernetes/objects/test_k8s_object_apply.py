@@ -114,8 +114,7 @@ def test_updates_take_what_they_change() -> None:
     with pytest.raises(ApplyConflict) as refused:
         _applied(_MAPS, found, _map(a="2", b="2"), "m2")
     assert refused.value.message == (
-        'Apply failed with 2 conflicts: conflicts with "m1":\n- .data.b\n'
-        'conflicts with "u1" using v1:\n- .data.a'
+        'Apply failed with 2 conflicts: conflicts with "m1":\n- .data.b\nconflicts with "u1" using v1:\n- .data.a'
     )
 
 

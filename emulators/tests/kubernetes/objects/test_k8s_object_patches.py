@@ -78,8 +78,18 @@ def test_json_patches(operations: str, data: Json) -> None:
             400,
             "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
         ),
-        ("[]", STRATEGIC_MERGE_PATCH, 400, "json: cannot unmarshal array into Go value of type map[string]interface {}"),
-        ('{"metadata":{"$patch":"foo"}}', STRATEGIC_MERGE_PATCH, 500, "unknown patch type: foo in map: map[$patch:foo]"),
+        (
+            "[]",
+            STRATEGIC_MERGE_PATCH,
+            400,
+            "json: cannot unmarshal array into Go value of type map[string]interface {}",
+        ),
+        (
+            '{"metadata":{"$patch":"foo"}}',
+            STRATEGIC_MERGE_PATCH,
+            500,
+            "unknown patch type: foo in map: map[$patch:foo]",
+        ),
     ],
 )
 def test_patches_that_cannot_be_applied_are_refused(body: str, kind: str, code: int, message: str) -> None:
@@ -182,7 +192,9 @@ def test_items_without_their_key_are_refused() -> None:
 
 _VALUES: st.SearchStrategy[Json] = st.recursive(
     st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 _OBJECTS = st.dictionaries(st.text("abc", min_size=1, max_size=2), _VALUES, max_size=4)

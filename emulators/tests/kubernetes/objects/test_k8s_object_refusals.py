@@ -147,7 +147,12 @@ def test_the_role_of_a_binding_stays() -> None:
 def test_objects_that_are_being_deleted_get_no_new_finalizers() -> None:
     info = Catalogue().find("", "v1", "configmaps")
     assert info is not None
-    metadata: JsonObject = {"name": "a", "namespace": "default", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    metadata: JsonObject = {
+        "name": "a",
+        "namespace": "default",
+        "uid": "u",
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+    }
     old: JsonObject = {"metadata": {**metadata, "finalizers": ["a.b/c"]}}
     new: JsonObject = {"metadata": {**metadata, "finalizers": ["a.b/c", "a.b/d"]}}
     assert [cause.reason for cause in validate_update(info, old, new)] == ["FieldValueForbidden"]

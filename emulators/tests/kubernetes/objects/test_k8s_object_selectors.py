@@ -86,7 +86,14 @@ _NAME = st.from_regex(r"[a-z]([a-z0-9]{0,5})", fullmatch=True).filter(lambda nam
 
 @given(st.lists(st.tuples(_NAME, st.sampled_from(["=", "!=", "in", "notin", "", "!"]), _NAME), max_size=4))
 def test_selectors_are_written_as_they_are_read(parts: list[tuple[str, str, str]]) -> None:
-    forms = {"": "{0}", "!": "!{0}", "=": "{0}={1}", "!=": "{0}!={1}", "in": "{0} in ({1},z)", "notin": "{0} notin ({1},z)"}
+    forms = {
+        "": "{0}",
+        "!": "!{0}",
+        "=": "{0}={1}",
+        "!=": "{0}!={1}",
+        "in": "{0} in ({1},z)",
+        "notin": "{0} notin ({1},z)",
+    }
     text = ",".join(forms[sign].format(key, value) for key, sign, value in parts)
     once = parse_labels(text)
     assert parse_labels(str(once)) == once

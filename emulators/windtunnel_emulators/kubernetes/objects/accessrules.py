@@ -227,7 +227,10 @@ def check_policy_binding(whole: JsonObject, found: Findings) -> None:
     for index, action in enumerate(actions):
         found.one_of(f"spec.validationActions[{index}]", action, ("Audit", "Deny", "Warn"))
     if "Deny" in actions and "Warn" in actions:
-        message = "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)"
+        message = (
+            "must not contain both Deny and Warn (repeating the same validation failure information in the API"
+            " response and headers serves no purpose)"
+        )
         found.invalid("spec.validationActions", [*actions], message)
 
 

@@ -221,7 +221,7 @@ def _built_in() -> dict[tuple[str, str, str], KindInfo]:
             schema=schema_name(entry.group, entry.version, entry.kind),
             storage_hash=entry.storage_hash,
             generation=_generation(entry.group, entry.plural),
-            field_selectors=FIELD_SELECTORS.get(strategy, ()) + ("metadata.name", "metadata.namespace"),
+            field_selectors=(*FIELD_SELECTORS.get(strategy, ()), "metadata.name", "metadata.namespace"),
             strategy=strategy,
         )
     return found

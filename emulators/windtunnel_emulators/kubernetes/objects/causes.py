@@ -1,4 +1,4 @@
-"""What is wrong with an object: causes with field paths, as ``Status`` details have them, and the errors that carry them.
+"""What is wrong with an object: causes with field paths, as ``Status`` details have them, and errors that carry them.
 
 ObjectProblem
 +-- BadObject        not an object of its kind at all (400)

@@ -7,8 +7,8 @@ What it lacks of Kubernetes' dialect (optional fields ``?.``, ``cel.bind``) is r
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from windtunnel_emulators.kubernetes.objects import quantities
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from cel import Program
 
 _QUANTITY, _URL, _ADDRESS = "@quantity", "@url", "@address"
@@ -127,7 +129,7 @@ def _shown(value: object) -> str:
 
 def _is_sorted(items: list[object]) -> bool:
     numbers = cast("list[float]", items)
-    return all(one <= other for one, other in zip(numbers, numbers[1:], strict=False))
+    return all(one <= other for one, other in itertools.pairwise(numbers))
 
 
 def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:

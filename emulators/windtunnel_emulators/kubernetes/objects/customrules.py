@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.objects.catalogue import KindInfo
     from windtunnel_emulators.kubernetes.objects.findings import Findings
 
-_SKIPPED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+_SKIPPED = (
+    "some validation rules were not checked because the object was invalid;"
+    " correct the existing errors to complete validation"
+)
 _RESERVED = frozenset(
     {
         *("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if"),

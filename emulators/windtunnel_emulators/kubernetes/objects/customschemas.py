@@ -14,12 +14,12 @@ from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.objects.causes import Cause, too_long, too_many, type_invalid
 from windtunnel_emulators.kubernetes.objects.durations import moment, parse_go
 from windtunnel_emulators.kubernetes.objects.findings import Findings, is_network
-from windtunnel_emulators.kubernetes.objects.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.kubernetes.objects.schemas import Schema
 
 _NOWHERE = "<nil>"
 
@@ -68,6 +68,10 @@ def check_value(path: str, schema: Schema, value: Json, found: Findings) -> None
         _list(path, schema, raw, value, found)
     elif isinstance(value, dict):
         _object(path, schema, raw, value, found)
+
+
+def _fewest(found: list[list[Cause]]) -> list[Cause]:
+    return sorted(found, key=len)[0]
 
 
 def _text(value: Json) -> str:
@@ -180,7 +184,7 @@ def _logic(path: str, schema: Schema, raw: JsonObject, value: Json, found: Findi
         results = [_matches(path, inner, value) for inner in any_of]
         if all(results):
             complain("must validate at least one schema (anyOf)")
-            found.add(min(results, key=len))
+            found.add(_fewest(results))
     one_of = as_list(raw.get("oneOf"))
     if one_of:
         results = [_matches(path, inner, value) for inner in one_of]
@@ -189,7 +193,7 @@ def _logic(path: str, schema: Schema, raw: JsonObject, value: Json, found: Findi
             how = f"Found {right} valid alternatives" if right else "Found none valid"
             complain(f"must validate one and only one schema (oneOf). {how}")
             if not right:
-                found.add(min(results, key=len))
+                found.add(_fewest(results))
     if isinstance(raw.get("not"), dict) and not _matches(path, raw["not"], value):
         complain("must not validate the schema (not)")
 

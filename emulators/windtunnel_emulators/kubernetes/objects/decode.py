@@ -40,7 +40,8 @@ def decode(
 ) -> Decoded:
     """The object of a body. ``field_validation`` is ``Strict``, ``Warn`` (default) or ``Ignore``.
 
-    ``bare``: only what the body says, for server-side apply; else empty structures are as the server writes them. Raises ``BadObject`` with the message of the ``Status``.
+    ``bare``: only what the body says, for server-side apply; else empty structures are as the server writes them.
+    Raises ``BadObject`` with the message of the ``Status``.
     """
     value, repeated = parse(raw, content_type, info.kind.name)
     return decoded(info, value, field_validation, repeated=repeated, bare=bare)
@@ -221,7 +222,8 @@ def _other_kind(info: KindInfo, kind: str, api_version: str) -> str:
     name = info.kind.name
     if info.custom:
         return (
-            f"the API version in the data ({api_version}) does not match the expected API version ({info.kind.api_version})"
+            f"the API version in the data ({api_version}) does not match"
+            f" the expected API version ({info.kind.api_version})"
             if (kind == name)
             else f"the kind in the data ({kind}) does not match the expected kind ({name})"
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
 
 MOST_NOTES = 100
+_ZEROES: dict[str, Json] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 _LIMITS = {"int32": 2**31, "int64": 2**63}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -219,8 +220,8 @@ def _zero(schema: Schema) -> Json:
             return "0"
         if schema.ref == INT_OR_STRING:
             return 0
-        return None if inner.type in ("", "object") else _zero(inner) if not inner.format else None
-    return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(schema.type)
+        return None if inner.type in ("", "object") or inner.format else _zero(inner)
+    return _ZEROES.get(schema.type)
 
 
 def _go_struct(name: str) -> str:
@@ -257,7 +258,8 @@ def json_word(value: Json) -> str:
 
 def _mistyped(value: Json, place: _Place, go: str, word: str = "") -> BadObject:
     return BadObject(
-        f"json: cannot unmarshal {word or json_word(value)} into Go struct field {place.struct}.{place.dotted} of type {go}"
+        f"json: cannot unmarshal {word or json_word(value)} into Go struct field {place.struct}.{place.dotted}"
+        f" of type {go}"
     )
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.objects import names
-from windtunnel_emulators.kubernetes.objects.findings import Findings
 from windtunnel_emulators.kubernetes.objects.podrules import check_template
 from windtunnel_emulators.kubernetes.objects.schedules import ScheduleError, parse
 from windtunnel_emulators.kubernetes.objects.selectors import SelectorError, label_selector
@@ -14,6 +13,7 @@ from windtunnel_emulators.kubernetes.objects.workloadrules import template_label
 
 if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.kubernetes.objects.findings import Findings
 
 _UID_LABEL = "batch.kubernetes.io/controller-uid"
 _MISMATCH = "`selector` does not match template `labels`"

@@ -161,9 +161,11 @@ def _compare(left: Json, operator: str, right: Json) -> bool:
     if operator == "!=":
         return left != right
     if isinstance(left, str) and isinstance(right, str):
-        order = (left > right) - (left < right)
-    elif isinstance(left, (int, float)) and isinstance(right, (int, float)):
-        order = (left > right) - (left < right)
-    else:
-        return False
-    return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[operator]
+        return _ordered(operator, left < right, left > right)
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        return _ordered(operator, left < right, left > right)
+    return False
+
+
+def _ordered(operator: str, less: bool, greater: bool) -> bool:
+    return {"<": less, "<=": not greater, ">": greater, ">=": not less}[operator]

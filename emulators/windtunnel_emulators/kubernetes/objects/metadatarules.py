@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.objects import names
-from windtunnel_emulators.kubernetes.objects.findings import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.objects.catalogue import KindInfo
+    from windtunnel_emulators.kubernetes.objects.findings import Findings
 
 _MOST_ANNOTATIONS = 256 * 1024
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")

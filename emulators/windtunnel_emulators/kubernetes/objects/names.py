@@ -1,4 +1,4 @@
-"""What names, labels and the like may look like; each check returns what is wrong in the API's words, none if nothing."""
+"""What names, labels and the like may look like; each check returns what is wrong, in the API's words."""
 
 from __future__ import annotations
 

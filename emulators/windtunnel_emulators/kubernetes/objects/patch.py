@@ -46,7 +46,7 @@ def patched(
 
 
 def patch_plain(current: JsonObject, body: bytes, patch_type: str) -> JsonObject:
-    """The patched value of something that no schema describes, a ``Scale``: lists are replaced. Raises ``BadObject``."""
+    """The patched value of what no schema describes here, a ``Scale``: lists are replaced. Raises ``BadObject``."""
     if patch_type == JSON_PATCH:
         return _object(_json_patched(current, body), "")
     return _object(jsonpatch.merge(current, _object(_parsed(body, "")[0], "")), "")

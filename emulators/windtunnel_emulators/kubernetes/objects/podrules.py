@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.objects import names
 from windtunnel_emulators.kubernetes.objects.containerrules import check_container, check_host_ports
-from windtunnel_emulators.kubernetes.objects.findings import Findings
 from windtunnel_emulators.kubernetes.objects.metadatarules import check_annotations
 from windtunnel_emulators.kubernetes.objects.placementrules import check_affinity, check_spreading, check_tolerations
 from windtunnel_emulators.kubernetes.objects.securityrules import check_pod_security
@@ -15,6 +14,7 @@ from windtunnel_emulators.kubernetes.objects.volumerules import check_volumes
 
 if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.kubernetes.objects.findings import Findings
 
 _RESTARTS = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")

@@ -1,4 +1,4 @@
-"""What the API makes of an object on its way into storage, beside defaults: the first state, and what may not be written.
+"""What the API makes of an object on its way into storage, beside defaults: its first state, and what stays.
 
 ``prepare_create`` comes after defaults and after the server's own metadata (a Job is selected by its uid);
 ``prepare_update`` before validation. Neither changes what it is given.

@@ -117,7 +117,7 @@ def canonical(quantity: Quantity) -> str:
             if whole % _BINARY[suffix] == 0:
                 return f"{whole // _BINARY[suffix]}{suffix}"
         return str(whole)
-    _, digits, exponent = amount.normalize().as_tuple()
+    _, _digits, exponent = amount.normalize().as_tuple()
     assert isinstance(exponent, int)
     step = (exponent // 3) * 3
     step = max(-9, min(18, step))

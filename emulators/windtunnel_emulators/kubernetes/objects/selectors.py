@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.objects.catalogue import KindInfo
 
-_TOKEN = re.compile(r"\s*(==|!=|[=,!()<>]|[^\s=,!()<>]+)")
+_WORD = re.compile(r"\s*(==|!=|[=,!()<>]|[^\s=,!()<>]+)")
 _SIGNS = frozenset({"=", "==", "!=", ",", "!", "(", ")", "<", ">"})
 _IN, _NOT_IN, _EXISTS, _MISSING, _GREATER, _LESS = "in", "notin", "exists", "!", "gt", "lt"
 _OPERATORS = {"In": _IN, "NotIn": _NOT_IN, "Exists": _EXISTS, "DoesNotExist": _MISSING}
@@ -84,25 +84,25 @@ EVERYTHING = Selector()
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._tokens = _TOKEN.findall(text) if text.strip() else []
+        self._words = _WORD.findall(text) if text.strip() else []
         self._at = 0
 
     def peek(self, ahead: int = 0) -> str:
         at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else ""
+        return self._words[at] if at < len(self._words) else ""
 
     def next(self) -> str:
-        token = self.peek()
+        word = self.peek()
         self._at += 1
-        return token
+        return word
 
     def requirements(self) -> list[Requirement]:
         found: list[Requirement] = []
         while True:
-            token = self.peek()
-            if token == "":
+            word = self.peek()
+            if not word:
                 return found
-            if token not in _SIGNS or token == "!":
+            if word not in _SIGNS or word == "!":
                 found.append(self._requirement())
                 following = self.peek()
                 if following == "":
@@ -114,7 +114,7 @@ class _Parser:
                 if after != "!" and (after == "" or after in _SIGNS):
                     raise SelectorError(f"found '{after}', expected: identifier after ','")
                 continue
-            raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
+            raise SelectorError(f"found '{word}', expected: !, identifier, or 'end of string'")
 
     def _requirement(self) -> Requirement:
         negated = self.peek() == "!"
@@ -147,28 +147,28 @@ class _Parser:
         raise _unreadable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def _values(self) -> tuple[str, ...]:
-        token = self.next()
-        if token != "(":
-            raise _unreadable(f"found '{token}' expected: '('")
+        word = self.next()
+        if word != "(":
+            raise _unreadable(f"found '{word}' expected: '('")
         found: list[str] = []
         expects_value = True
         while True:
-            token = self.next()
-            if token == ")":
+            word = self.next()
+            if word == ")":
                 if expects_value:
                     found.append("")
                 return tuple(dict.fromkeys(found))
-            if token == ",":
+            if word == ",":
                 if expects_value:
                     found.append("")
                 expects_value = True
-            elif token == "" or token in _SIGNS:
-                raise _unreadable(f"found '{token}', expected: ',', ')' or identifier")
+            elif not word or word in _SIGNS:
+                raise _unreadable(f"found '{word}', expected: ',', ')' or identifier")
             elif expects_value:
-                found.append(token)
+                found.append(word)
                 expects_value = False
             else:
-                raise _unreadable(f"found '{token}', expected: ',' or ')'")
+                raise _unreadable(f"found '{word}', expected: ',' or ')'")
 
 
 def _unreadable(why: str) -> SelectorError:
