@@ -233,7 +233,13 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, o
         clock=kernel.clock,
         pace=kernel.pace,
         folder=state.parts,
-        runtime=make_runtime(options.runtime, folder=state.parts, clock=kernel.clock, registries=registries),
+        # kind's nodes run whole images, which only Docker builds.
+        runtime=make_runtime(
+            "docker" if options.kubernetes == "kind" else options.runtime,
+            folder=state.parts,
+            clock=kernel.clock,
+            registries=registries,
+        ),
         content=content,
         tokens=tokens,
         listeners=listeners,

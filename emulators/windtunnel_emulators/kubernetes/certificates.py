@@ -99,7 +99,7 @@ class ClusterAuthority:
         ca = issuing.authority("ca", now=now)
         front = issuing.authority("front-proxy-ca", now=now)
         key = issuing.new_key()
-        server_names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+        server_names: tuple[str, ...] = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
         # What kube-apiserver expects of an aggregated API's listener, whatever name it calls: SERVICE.NAMESPACE.svc.
         server_names = (*server_names, "metrics-v1beta1.kube-system.svc")
         keys = _Keys(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.kubernetes.client.interface import Client, Component
     from windtunnel_emulators.kubernetes.engines.interface import Engine, RunningCluster
     from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
+    from windtunnel_emulators.kubernetes.network.proxy import ServiceProxy
     from windtunnel_emulators.kubernetes.node.agent import NodeAgent
     from windtunnel_emulators.kubernetes.plan import ClusterPlan, PoolPlan
     from windtunnel_emulators.runtime.interface import Credentials, Runtime
@@ -51,6 +52,8 @@ class Surroundings:
     """For all clusters; each has a folder of its own below it."""
     credentials: Callable[[ClusterPlan], tuple[Credentials, ...]]
     """What nodes pull images with besides pull secrets; asked at every pull."""
+    local_name: Callable[[str], str | None]
+    """What an image of an emulated registry is called at its own port; None for images from elsewhere."""
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class Cluster:
         self._running: RunningCluster | None = None
         self._clients: list[Client] = []
         self._network: ClusterNetwork | None = None
+        self._proxy: ServiceProxy | None = None
         self._components: list[Component] = []
         self._nodes: dict[str, _Node] = {}
 
@@ -191,6 +195,7 @@ class Cluster:
             version=plan.version,
             folder=private_folder(self.folder),
             authority=self._keys(),
+            nodes=sum(pool.count for pool in plan.pools),
             service_cidr=plan.service_cidr,
             pod_cidr=plan.pod_cidr,
         )
@@ -216,15 +221,18 @@ class Cluster:
 
         started = components.behind(self, running, self._around)
         self._network = started.network
+        self._proxy = started.proxy
         await self._network.start()
         for component in started.components:
             await component.start()
             self._components.append(component)
-        await components.aggregate(running, started.metrics)
+        if started.metrics is not None:
+            await components.aggregate(running, started.metrics)
 
     async def _align_nodes(self) -> None:
         """Start the nodes that should be there, and drain and remove the others."""
         if self._required().parts.nodes:
+            await self._align_given_nodes()
             return
         pools = {pool.name: pool for pool in self.plan.pools}
         leaving: list[Entry] = []
@@ -241,10 +249,28 @@ class Cluster:
         gate = asyncio.Semaphore(_TOGETHER)
         await asyncio.gather(*(self._start_node(entry, pools[entry.pool], gate) for entry in starting))
         await asyncio.gather(*(self._remove_node(entry) for entry in leaving))
+        if self._proxy is not None and (starting or leaving):
+            self._proxy.nodes_changed()
         for entry in self._roster.all():
             pool = pools[entry.pool]
             if (entry.version, entry.image) != (pool.version, pool.image):
                 await self._renew_node(entry, pool)
+
+    async def _align_given_nodes(self) -> None:
+        """Name the pool of each node that the engine has. Raises ``EngineProblem`` for another number of them."""
+        from windtunnel_emulators.kubernetes import components
+
+        client = self.client("admin")
+        names = await components.node_names(client)
+        wanted = [pool for pool in self.plan.pools for _ in range(pool.count)]
+        if len(names) != len(wanted):
+            raise EngineProblem(
+                f"cluster {self.plan.name!r} has {len(names)} nodes of the engine '{self._around.engine.name}', whose"
+                f" number does not change, and its pools have {len(wanted)}; make a cluster of that size, or use"
+                " --kubernetes embedded"
+            )
+        for name, pool in zip(names, wanted, strict=True):
+            await components.label_given(client, name, pool)
 
     def _new_entry(self, pool: PoolPlan) -> Entry:
         index = self._roster.next_index(pool.name)

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from windtunnel_emulators.kubernetes.client.interface import STRATEGIC_MERGE_PATCH
+from windtunnel_emulators.jsontypes import as_list, as_object, as_str
+from windtunnel_emulators.kubernetes.client.informer import Informer
+from windtunnel_emulators.kubernetes.client.interface import MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from windtunnel_emulators.kubernetes.client.kinds import NODE
 from windtunnel_emulators.kubernetes.controllers.controller import Settings
 from windtunnel_emulators.kubernetes.controllers.manager import Controllers
+from windtunnel_emulators.kubernetes.engines.kind import RunningKind
+from windtunnel_emulators.kubernetes.engines.kind_images import KindImages
 from windtunnel_emulators.kubernetes.metrics.server import GROUP, VERSION, MetricsServer
 from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
 from windtunnel_emulators.kubernetes.network.proxy import ServiceProxy
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
+    from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.kubernetes.client.interface import Client, Component
     from windtunnel_emulators.kubernetes.cluster import Cluster, Surroundings
     from windtunnel_emulators.kubernetes.engines.interface import RunningCluster
@@ -37,7 +42,8 @@ class Behind:
 
     network: ClusterNetwork
     components: tuple[Component, ...]
-    metrics: MetricsServer
+    proxy: ServiceProxy
+    metrics: MetricsServer | None
 
 
 def behind(cluster: Cluster, running: RunningCluster, around: Surroundings) -> Behind:
@@ -51,19 +57,59 @@ def behind(cluster: Cluster, running: RunningCluster, around: Surroundings) -> B
         found.append(Controllers(cluster.client("controllers"), clock, settings=Settings(root_ca=running.ca)))
     if not running.parts.scheduler:
         found.append(Scheduler(cluster.client("scheduler"), clock))
-    found.append(
-        ServiceProxy(
-            cluster.client("admin"),
-            clock,
-            network,
-            runtime=around.runtime,
-            owner=f"k8s-{cluster.plan.uid}",
-            nodes=lambda: [agent.definition.address for agent in cluster.agents],
+    elsewhere: Addresses | None = None
+    if running.parts.nodes:
+        elsewhere = Addresses(cluster.client("admin"), clock)
+        found.append(elsewhere)
+    if isinstance(running, RunningKind):
+        found.append(
+            KindImages(
+                cluster.client("admin"),
+                clock,
+                running,
+                runtime=around.runtime,
+                local_name=around.local_name,
+                credentials=lambda: around.credentials(cluster.plan),
+            )
         )
+    proxy = ServiceProxy(
+        cluster.client("admin"),
+        clock,
+        network,
+        runtime=around.runtime,
+        owner=f"k8s-{cluster.plan.uid}",
+        nodes=lambda: [agent.definition.address for agent in cluster.agents],
+        elsewhere=None if elsewhere is None else elsewhere.internal,
     )
-    metrics = MetricsServer(cluster.client("admin"), clock, cluster.kubelet_context())
-    found.append(metrics)
-    return Behind(network=network, components=tuple(found), metrics=metrics)
+    found.append(proxy)
+    metrics = None
+    if running.parts.aggregation:
+        metrics = MetricsServer(cluster.client("admin"), clock, cluster.kubelet_context())
+        found.append(metrics)
+    return Behind(network=network, components=tuple(found), proxy=proxy, metrics=metrics)
+
+
+class Addresses:
+    """A ``Component``: the addresses of nodes that are not of this process."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._nodes = Informer(client, NODE, clock)
+
+    async def start(self) -> None:
+        await self._nodes.start()
+        await self._nodes.synced.wait()
+
+    async def stop(self) -> None:
+        await self._nodes.stop()
+
+    def internal(self) -> list[str]:
+        """InternalIP of each."""
+        return [
+            as_str(as_object(one).get("address"))
+            for node in self._nodes.objects()
+            for one in as_list(as_object(node.get("status")).get("addresses"))
+            if as_object(one).get("type") == "InternalIP"
+        ]
 
 
 async def aggregate(running: RunningCluster, metrics: MetricsServer) -> None:
@@ -137,6 +183,23 @@ async def relabel(client: Client, plan: ClusterPlan, pool: PoolPlan, entry: Entr
             "spec": {"taints": [taint.to_json() for taint in wanted.taints] or None},
         },
         content_type=STRATEGIC_MERGE_PATCH,
+    )
+
+
+async def node_names(client: Client) -> list[str]:
+    """Of all nodes, in order."""
+    found = await client.request("GET", NODE.path())
+    return sorted(as_str(as_object(as_object(n).get("metadata")).get("name")) for n in as_list(found.get("items")))
+
+
+async def label_given(client: Client, name: str, pool: PoolPlan) -> None:
+    """Write a pool's labels and taints to a node that an engine made, and take away what keeps pods from it."""
+    taints = [Taint(key=key, value=value, effect=effect).to_json() for key, value, effect in pool.taints]
+    await client.request(
+        "PATCH",
+        NODE.path(None, name),
+        body={"metadata": {"labels": dict(pool.labels)}, "spec": {"taints": [*taints] or None}},
+        content_type=MERGE_PATCH,
     )
 
 

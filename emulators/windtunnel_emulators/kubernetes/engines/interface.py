@@ -37,6 +37,8 @@ class ClusterDefinition:
     folder: Path
     """The cluster's own; an engine writes below it only."""
     authority: ClusterAuthority
+    nodes: int = 1
+    """How many it has when it is made, for an engine that makes them itself."""
     service_cidr: str = SERVICE_CIDR
     pod_cidr: str = POD_CIDR
 
@@ -48,6 +50,8 @@ class Parts:
     controllers: bool = False
     scheduler: bool = False
     nodes: bool = False
+    aggregation: bool = True
+    """Whether its API can pass requests on to this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from windtunnel_emulators.arm.provider import Action, Reply
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 
 from . import bodies, clusters, pools
+from .versions import older
 
 if TYPE_CHECKING:
     from windtunnel_emulators.arm.provider import Call, Resource
@@ -42,7 +43,7 @@ async def put(call: Call, cluster: Resource | None, service: ContainerService) -
     all_pools = _pools(found, service)
     name = call.parameters["pool"]
     current = _find(all_pools, name)
-    given = {k: v for k, v in as_object(as_object(call.body).get("properties")).items() if v is not None}
+    given: JsonObject = {k: v for k, v in as_object(as_object(call.body).get("properties")).items() if v is not None}
     around = bodies.around_of(found.properties, found.location or "", service.versions)
     made = pools.make(given, name if current is None else as_str(current.get("name")), current, around)
     state = "Creating" if current is None else _changing(current, made)
@@ -84,7 +85,7 @@ async def upgrade_profile(call: Call, cluster: Resource | None, service: Contain
         return _absent(call, found)
     current = as_str(pool.get("currentOrchestratorVersion"))
     control_plane = as_str(found.properties.get("currentKubernetesVersion"))
-    later = [v for v in service.versions.upgrades(current) if not pools.older(control_plane, v)]
+    later = [v for v in service.versions.upgrades(current) if not older(control_plane, v)]
     upgrades: list[Json] = [{"kubernetesVersion": version} for version in later]
     id = f"{clusters.service_id(str(found.id))}/agentPools/{as_str(pool.get('name'))}/upgradeProfiles/default"
     return Reply(
@@ -128,7 +129,7 @@ async def available_versions(call: Call, cluster: Resource | None, service: Cont
     listing: list[Json] = [
         {"kubernetesVersion": version, **({"default": True} if version == control_plane else {})}
         for version in offered
-        if not pools.older(control_plane, version)
+        if not older(control_plane, version)
     ]
     return Reply(
         status=200,

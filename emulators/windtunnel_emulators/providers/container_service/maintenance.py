@@ -28,7 +28,7 @@ def put(call: Call, current: Resource | None, service: ContainerService) -> Chan
     if call.id.name.lower() not in {name.lower() for name in _NAMES}:
         raise checks.invalid("configName", f"'{call.id.name}' is none of {', '.join(_NAMES)}")
     given = as_object(as_object(call.body).get("properties"))
-    properties = {key: value for key, value in given.items() if value is not None}
+    properties: JsonObject = {key: value for key, value in given.items() if value is not None}
     window = checks.obj(properties, "maintenanceWindow", "properties")
     if call.id.name.lower() != "default":
         if window is None:
@@ -64,7 +64,9 @@ def _window(window: JsonObject, call: Call) -> JsonObject:
     start = checks.text(window, "startTime", "maintenanceWindow")
     if start is None or not _TIME.fullmatch(start):
         raise checks.invalid("maintenanceWindow.startTime", "startTime is required, as HH:MM")
-    schedule = {k: v for k, v in (checks.obj(window, "schedule", "maintenanceWindow") or {}).items() if v is not None}
+    schedule: JsonObject = {
+        k: v for k, v in (checks.obj(window, "schedule", "maintenanceWindow") or {}).items() if v is not None
+    }
     if len(schedule) != 1 or not schedule.keys() <= {"daily", "weekly", "absoluteMonthly", "relativeMonthly"}:
         raise checks.invalid(
             "maintenanceWindow.schedule",

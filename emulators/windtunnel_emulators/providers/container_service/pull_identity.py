@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.images.errors import ReferenceProblem
+from windtunnel_emulators.images.reference import Reference
 from windtunnel_emulators.registry.access import NULL_USER, Access
 from windtunnel_emulators.registry.callers import AzureCallers
-from windtunnel_emulators.registry.registries import TYPE, registry_of
+from windtunnel_emulators.registry.registries import TYPE, Registries, registry_of
 from windtunnel_emulators.runtime.interface import Credentials
 
 if TYPE_CHECKING:
@@ -26,6 +28,15 @@ class PullIdentity:
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def local_name(self, reference: str) -> str | None:
+        """What an image of a registry here is called at the registry's own port; None for any other image."""
+        try:
+            wanted = Reference.parse(reference).with_default_tag()
+        except ReferenceProblem:
+            return None
+        registry = Registries(self._world.resources, self._world.tenant).at(wanted.domain)
+        return None if registry is None else str(wanted).replace(wanted.domain, registry.login_server, 1)
 
     def credentials(self, plan: ClusterPlan) -> tuple[Credentials, ...]:
         """For each registry, as the cluster's kubelet identity."""

@@ -185,6 +185,7 @@ class ContainerService:
                     pace=world.pace,
                     folder=self._folder,
                     credentials=self._pull_identity.credentials,
+                    local_name=self._pull_identity.local_name,
                 )
             self._clusters[uid] = self._make_cluster(plans.plan_of(resource), self._around)
         return self._clusters[uid]
