@@ -194,8 +194,10 @@ async def test_use_is_measured_and_shown(cluster: RealCluster) -> None:
         cpu, memory = out.split()[1:3]
         assert 0 < int(cpu.removesuffix("m")) <= 2000
         assert memory.endswith("Mi")
-        nodes = await cluster.kubectl("top", "nodes", "--no-headers", f"--cache-dir={cluster.folder}/c")
-        assert nodes.startswith(cluster.agent.definition.name)
+        nodes, cache = "", f"--cache-dir={cluster.folder}/c"
+        async with asyncio.timeout(LIMIT_S):
+            while not nodes.startswith(cluster.agent.definition.name):
+                _, nodes, _ = await cluster.try_kubectl("top", "nodes", "--no-headers", cache)
         code, _, err = await cluster.try_kubectl(
             "get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/none"
         )

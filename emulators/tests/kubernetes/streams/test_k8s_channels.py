@@ -66,8 +66,9 @@ async def test_spliced_connections_pass_data_and_ends() -> None:
     server_writer.write(to_client)
     server_writer.write_eof()
     async with asyncio.timeout(20):
-        got = await asyncio.gather(server_reader.read(), client_reader.read())
-        assert got == [b"first " + to_server, b"early " + to_client]
+        at_server, at_client = await asyncio.gather(server_reader.read(), client_reader.read())
+        assert at_server == b"first " + to_server
+        assert at_client == b"early " + to_client
         client_writer.close()
         server_writer.close()
         await splicing
