@@ -160,6 +160,7 @@ def test_stored_objects_are_seen_with_the_schema_of_today() -> None:
     assert as_object(reshaped(_info(), stored)["spec"]) == {"str": "ok", "rep": 3, "nuldef": "d", "objdef": {"a": "q"}}
 
 
+_FIELDS = ("str", "rep", "items", "name", "pres", "k", "z", "u", "obj", "m")
 _VALUES: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 600) | st.text("ab", max_size=3),
     lambda inner: (

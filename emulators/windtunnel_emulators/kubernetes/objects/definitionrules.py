@@ -213,8 +213,10 @@ def _lists(field: str, schema: JsonObject, found: Findings) -> None:
                 message = "entries must all be names of item properties"
                 found.invalid(f"{field}.x-kubernetes-list-map-keys[{keys.index(key)}]", key, message)
             elif key not in required and "default" not in inner:
-                message = "this property is in x-kubernetes-list-map-keys,"
+                message = (
+                    "this property is in x-kubernetes-list-map-keys,"
                     " so it must have a default or be a required property"
+                )
                 found.required(f"{field}.items.properties[{as_str(key)}].default", message)
     elif keys:
         found.forbidden(f"{field}.x-kubernetes-list-map-keys", "forbidden if x-kubernetes-list-type is not map")
