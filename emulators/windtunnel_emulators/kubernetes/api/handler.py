@@ -188,9 +188,15 @@ class Handler:
         form = _form(call)
         options = write_options(call, "UpdateOptions")
         decoded = bodies.read_object(served, call, options.field_validation)
-        write = Write(target=target, served=served, user=user, options=options, operation="Update")
-
         part = self._access.part(target.group, target.plural, target.subresource) if target.subresource else None
+        write = Write(
+            target=target,
+            served=served,
+            user=user,
+            options=options,
+            operation="Update",
+            partial=part is not None,
+        )
 
         def next_state(old: JsonObject) -> JsonObject:
             return decoded.object if part is None else part(old, decoded.object)
@@ -212,11 +218,17 @@ class Handler:
         patch = bodies.read_patch(served, call)
         options = write_options(call, "PatchOptions", applied=patch.applied)
         operation = "Apply" if patch.applied else "Update"
-        write = Write(target=target, served=served, user=user, options=options, operation=operation)
+        part = self._access.part(target.group, target.plural, target.subresource) if target.subresource else None
+        write = Write(
+            target=target,
+            served=served,
+            user=user,
+            options=options,
+            operation=operation,
+            partial=part is not None,
+        )
         warnings: list[str] = []
         now = self._clock.now()
-
-        part = self._access.part(target.group, target.plural, target.subresource) if target.subresource else None
 
         def next_state(old: JsonObject) -> JsonObject:
             warnings.clear()

@@ -48,6 +48,8 @@ class Write:
     """For ``managedFields``: ``Update`` or ``Apply``."""
     warnings: list[str] = field(default_factory=list[str], compare=False)
     """What the client is to be told; admission adds to it."""
+    partial: bool = False
+    """``transform`` has kept already what this subresource cannot change."""
     version_free: bool = False
     """The body is no object of the kind: it need not name the version it was made for."""
 
@@ -176,7 +178,8 @@ class Writing:
         if write.operation != "Apply":
             whole = rules.tracked(served, whole, old, options.manager, "Update", target.subresource, now)
         whole = await self._access.mutate(self._admission(write, "UPDATE", whole, old))
-        whole = rules.prepared_for_update(served, whole, old, target.subresource)
+        if not write.partial:
+            whole = rules.prepared_for_update(served, whole, old, target.subresource)
         whole = rules.with_generation(served, whole, old, target.subresource)
         whole = self._completed(write, whole, old)
         causes = rules.check_update(served, old, whole, target.subresource)

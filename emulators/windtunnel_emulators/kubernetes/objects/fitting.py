@@ -287,8 +287,9 @@ def _time(value: Json, place: _Place, *, micro: bool) -> Json:
     except ValueError as problem:
         raise BadObject(f'parsing time "{value}": {problem}') from problem
     if micro:
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        # strftime writes years before 1000 with fewer than four digits.
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _first_wrong(text: str) -> int:

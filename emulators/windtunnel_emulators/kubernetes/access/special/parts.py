@@ -66,7 +66,8 @@ def approval(old: JsonObject, new: JsonObject) -> JsonObject:
         status["conditions"] = sent
     else:
         status.pop("conditions", None)
-    return {**_version(old, new), "status": status}
+    # Unlike a pod's, its metadata may change with them.
+    return {**old, "metadata": new.get("metadata", {}), "status": status}
 
 
 def finalize(old: JsonObject, new: JsonObject) -> JsonObject:
