@@ -48,7 +48,7 @@ def put(call: Call, existing: Resource | None, service: IotHubs) -> Change:
         check_new_name(call.id, service.world.resources)
     _check_etag(call, body, existing)
     before_sku = as_object(existing.envelope.get("sku")) if existing else {}
-    sku = read_sku(body["sku"] if "sku" in body or existing is None else before_sku) if body else {}
+    sku = read_sku(body.get("sku") if existing is None or "sku" in body else before_sku)
     if existing is None:
         _check_room(call, sku, service)
     elif before_sku["tier"] != sku["tier"]:
