@@ -131,7 +131,7 @@ class Connector:
             if verb == "log":
                 kept = {name: values for name, values in query.items() if name in _LOG_OPTIONS}
             else:
-                kept = {short: ["1"] for name, short in _STREAMS if query.get(name, [""])[0] in ("1", "true")}
+                kept = {short: ["1"] for name, short in _STREAMS if _true(query, name)}
                 if verb == "exec":
                     if not any(query.get("command", ())):
                         raise _status(400, "BadRequest", "you must specify at least 1 command for the container")
@@ -409,3 +409,8 @@ def _body(code: int, message: str) -> JsonObject:
 def _status(code: int, reason: str, message: str) -> StatusError:
     body: Mapping[str, Json] = {**_body(code, message), "reason": reason}
     return StatusError({**body})
+
+
+def _true(query: Mapping[str, list[str]], name: str) -> bool:
+    """The API's rule: whatever is there and is not ``0`` or ``false``, as Python's ``True`` and an empty value."""
+    return name in query and query[name][0].lower() not in ("0", "false")

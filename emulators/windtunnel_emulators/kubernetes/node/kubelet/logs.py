@@ -71,7 +71,7 @@ class LogOptions:
 
 
 def _true(value: str | None) -> bool:
-    return value in ("true", "1", "True", "t", "T")
+    return value is not None and value.lower() not in ("0", "false")
 
 
 async def read(path: Path, options: LogOptions, clock: Clock, ended: Callable[[], bool]) -> AsyncGenerator[bytes]:
