@@ -115,6 +115,9 @@ def closure(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+_ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
+
+
 def custom_name(info: KindInfo) -> str:
     """The name of a custom kind's definition: ``com.example.v1.Foo``."""
     group = ".".join(reversed(info.kind.group.split(".")))
@@ -127,12 +130,19 @@ def custom(info: KindInfo, root: str) -> dict[str, JsonObject]:
     raw = cast("JsonObject", (info.custom_schema.raw if info.custom_schema else None) or {"type": "object"})
     made = cast("JsonObject", raw if root == THIRD else _second(raw))
     made = {"type": "object", **made}
+    if root == SECOND:
+        made.pop("x-kubernetes-preserve-unknown-fields", None)  # of the root; that it has no properties says it
     if info.custom_schema is None or not info.custom_schema.preserve or "properties" in made:
         head: JsonObject = {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"$ref": root + OBJECT_META} if root == SECOND else {"allOf": [{"$ref": root + OBJECT_META}]},
         }
+        # Every kind has these three; any built-in one tells what they are.
+        told = descriptions.of_fields(_ANY_KIND) if root == THIRD else {}
+        for field, text in told.items():
+            if field in head:
+                head[field] = {"description": text, **cast("JsonObject", head[field])}
         made["properties"] = {**cast("JsonObject", made.get("properties") or {}), **head}
     gvk: JsonObject = {"group": kind.group, "version": kind.version, "kind": kind.name}
     made["x-kubernetes-group-version-kind"] = [gvk]
