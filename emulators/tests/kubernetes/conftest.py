@@ -1,7 +1,7 @@
 """API servers for what works behind them: the embedded one, and a real one where ``KUBEBUILDER_ASSETS`` names it.
 
-``cluster`` is either, by parameter; ``kubelets`` stands in for nodes: pods that are bound to one run, are ready at once,
-and end when they are deleted.
+``cluster`` is either, by parameter; ``kubelets`` stands in for nodes: pods that are bound to one run, are ready at
+once, and end when they are deleted.
 """
 
 from __future__ import annotations

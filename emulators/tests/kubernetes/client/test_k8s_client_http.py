@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from windtunnel_emulators.kubernetes.client.interface import StatusError, Unreac
 from windtunnel_emulators.kubernetes.client.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from windtunnel_emulators.jsontypes import JsonObject
 
@@ -128,7 +128,15 @@ class Events:
     def __init__(self) -> None:
         self.kept: dict[str, JsonObject] = {}
 
-    async def request(self, method, path, *, query=None, body=None, content_type=""):
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "",
+    ) -> Any:
         if method == "POST":
             self.kept[f"{path}/{body['metadata']['name']}"] = body
             return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,8 @@ from windtunnel_emulators.kubernetes.client.meta import labels_of, name_of
 from windtunnel_emulators.kubernetes.client.shared import SharedObjects
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     from windtunnel_emulators.jsontypes import JsonObject
 
 
@@ -41,7 +43,15 @@ class Api:
         self.events: asyncio.Queue[WatchEvent | Exception | None] = asyncio.Queue()
         self.written: JsonObject | None = None
 
-    async def request(self, method, path, *, query=None, body=None, content_type=""):
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "",
+    ) -> Any:
         if method == "GET":
             self.lists += 1
             if self.failure is not None:
@@ -49,7 +59,8 @@ class Api:
             return {"metadata": {"resourceVersion": str(self.version)}, "items": list(self.items)}
         return self.written
 
-    async def watch(self, path, *, query=None):
+    async def watch(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[WatchEvent]:
+        assert query is not None
         self.watches.append(query["resourceVersion"])
         while (event := await self.events.get()) is not None:
             if isinstance(event, Exception):
@@ -79,7 +90,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def informer(api: Api, clock: ManualClock):
+async def informer(api: Api, clock: ManualClock) -> AsyncIterator[Informer]:
     api.items = [thing("a", 1, app="x"), thing("b", 1, app="y")]
     made = Informer(api, CONFIG_MAP, clock, indexers={"app": lambda obj: [labels_of(obj).get("app", "")]})
     await made.start()
@@ -119,7 +130,9 @@ async def test_handlers_hear_of_each_change_once(informer: Informer, api: Api) -
     assert heard == [("1", "2"), ("2", None)]
 
 
-async def test_a_handler_that_fails_does_not_keep_others_from_the_news(informer, api, caplog) -> None:
+async def test_a_handler_that_fails_does_not_keep_others_from_the_news(
+    informer: Informer, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
     heard: list[str] = []
 
     def broken(old: JsonObject | None, new: JsonObject | None) -> None:
@@ -153,7 +166,9 @@ async def test_a_version_that_expired_leads_to_a_new_list_and_its_differences(in
     assert api.watches == ["1", "12"]
 
 
-async def test_it_keeps_what_it_knows_while_nobody_answers_and_waits_longer_each_time(informer, api, clock) -> None:
+async def test_it_keeps_what_it_knows_while_nobody_answers_and_waits_longer_each_time(
+    informer: Informer, api: Api, clock: ManualClock
+) -> None:
     for wait in (0.1, 0.2, 0.4):
         before = len(api.watches)
         api.events.put_nowait(Unreachable("down"))
@@ -176,14 +191,16 @@ async def test_the_first_list_is_tried_until_it_succeeds(api: Api, clock: Manual
     await informer.stop()
 
 
-async def test_what_its_owner_wrote_is_known_at_once_and_older_news_is_passed_over(informer, api) -> None:
+async def test_what_its_owner_wrote_is_known_at_once_and_older_news_is_passed_over(
+    informer: Informer, api: Api
+) -> None:
     informer.observe(thing("a", 5, app="z"))
     assert [name_of(each) for each in informer.by_index("app", "z")] == ["a"]
     await api.say("MODIFIED", thing("a", 3, app="old"))
     assert [name_of(each) for each in informer.by_index("app", "z")] == ["a"]
 
 
-async def test_what_is_gone_does_not_come_back_by_a_late_answer(informer, api) -> None:
+async def test_what_is_gone_does_not_come_back_by_a_late_answer(informer: Informer, api: Api) -> None:
     await api.say("DELETED", thing("a", 6))
     informer.observe(thing("a", 5))
     assert names(informer) == ["b"]

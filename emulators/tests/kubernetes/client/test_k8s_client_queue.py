@@ -74,7 +74,7 @@ async def test_closing_wakes_who_waits(queue: WorkQueue) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abc")), max_size=60))
-def test_nothing_is_lost_and_nothing_is_worked_on_twice_at_a_time(steps) -> None:
+def test_nothing_is_lost_and_nothing_is_worked_on_twice_at_a_time(steps: list[tuple[str, str]]) -> None:
     async def run() -> None:
         queue = WorkQueue(ManualClock())
         in_work: set[str] = set()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel_emulators.clock import ManualClock
-from windtunnel_emulators.kubernetes.client.interface import StatusError
+from windtunnel_emulators.kubernetes.client.interface import StatusError, WatchEvent
 from windtunnel_emulators.kubernetes.client.meta import condition, mapping
-from windtunnel_emulators.kubernetes.controllers.autoscaling.behavior import History, decide
+from windtunnel_emulators.kubernetes.controllers.autoscaling.behavior import Decision, History, decide
 from windtunnel_emulators.kubernetes.controllers.autoscaling.replicas import (
     Measured,
     MetricProblem,
     Readiness,
+    Result,
     Tolerance,
     measured,
     replicas_for,
@@ -25,6 +26,8 @@ from windtunnel_emulators.kubernetes.controllers.autoscaling.replicas import (
 from windtunnel_emulators.kubernetes.controllers.manager import Controllers
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     from windtunnel_emulators.jsontypes import JsonObject
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +52,9 @@ def use(*milli: int) -> dict[str, Measured]:
     return {f"p{i}": Measured(milli=value, at=NOW, window_s=15) for i, value in enumerate(milli)}
 
 
-def wanted(current, pods, metrics, percent=50, **changes):
+def wanted(
+    current: int, pods: list[JsonObject], metrics: dict[str, Measured], percent: int | None = 50, **changes: Any
+) -> Result:
     arguments = {
         "current": current,
         "resource": "cpu",
@@ -109,14 +114,14 @@ def test_an_average_value_is_a_target_too() -> None:
         ),
     ],
 )
-def test_what_cannot_be_told_is_said(pods, metrics, said) -> None:
+def test_what_cannot_be_told_is_said(pods: list[JsonObject], metrics: dict[str, Measured], said: str) -> None:
     with pytest.raises(MetricProblem) as problem:
         wanted(1, pods, metrics)
     assert str(problem.value) == said
 
 
 @given(st.integers(1, 20), st.integers(1, 3000), st.integers(1, 200))
-def test_the_answer_brings_use_to_the_target_or_changes_nothing(count, milli, percent) -> None:
+def test_the_answer_brings_use_to_the_target_or_changes_nothing(count: int, milli: int, percent: int) -> None:
     pods = [pod(f"p{i}") for i in range(count)]
     found = wanted(count, pods, use(*[milli] * count), percent=percent).replicas
     ratio = (milli * count * 100 // (1000 * count)) / percent
@@ -148,7 +153,7 @@ def test_measurements_of_all_containers_are_summed_and_incomplete_ones_left_out(
 
 
 @pytest.mark.parametrize(("text", "value"), [("15s", 15), ("1m0s", 60), ("1h30m", 5400), ("500ms", 0.5), ("?", 60)])
-def test_durations_are_read_as_go_writes_them(text, value) -> None:
+def test_durations_are_read_as_go_writes_them(text: str, value: float) -> None:
     assert seconds(text) == value
 
 
@@ -156,7 +161,9 @@ def spec(**behavior: object) -> JsonObject:
     return {"minReplicas": 1, "maxReplicas": 20, **({"behavior": behavior} if behavior else {})}  # type: ignore[dict-item]
 
 
-def step(specification, history, current, called_for, now=0.0, window=300):
+def step(
+    specification: JsonObject, history: History, current: int, called_for: int, now: float = 0.0, window: int = 300
+) -> Decision:
     found = decide(specification, history, current=current, wanted=called_for, now=now, downscale_window_s=window)
     if found.replicas != current:
         history.scaled(now, current, found.replicas)
@@ -221,7 +228,7 @@ def test_a_window_for_scaling_up_waits_for_the_lowest() -> None:
 
 
 @given(st.integers(1, 20), st.lists(st.integers(0, 40), min_size=1, max_size=30))
-def test_whatever_is_called_for_stays_within_the_bounds(start, calls) -> None:
+def test_whatever_is_called_for_stays_within_the_bounds(start: int, calls: list[int]) -> None:
     history, current = History(), start
     for at, called_for in enumerate(calls):
         current = step(
@@ -239,7 +246,15 @@ class Api:
         self.status: JsonObject = {}
         self.events: list[JsonObject] = []
 
-    async def request(self, method, path, *, query=None, body=None, content_type=""):
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "",
+    ) -> Any:
         if path.endswith("/scale"):
             if method == "PUT":
                 self.replicas = body["spec"]["replicas"]
@@ -282,11 +297,11 @@ class Api:
             "status": self.status,
         }
 
-    async def watch(self, path, *, query=None):
+    async def watch(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[WatchEvent]:
         import asyncio
 
         await asyncio.Event().wait()
-        yield
+        yield WatchEvent(type="BOOKMARK", object={})
 
     async def close(self) -> None: ...
 
@@ -311,7 +326,7 @@ async def test_measured_use_scales_the_target_and_is_told() -> None:
     assert [each["message"] for each in api.events] == [
         "New size: 4; reason: cpu resource utilization (percentage of request) above target"
     ]
-    assert mapping(api.status["currentMetrics"][0], "resource", "current") == {  # type: ignore[index,call-overload]
+    assert mapping(api.status["currentMetrics"][0], "resource", "current") == {  # type: ignore[index]
         "averageUtilization": 200,
         "averageValue": "2000m",
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel_emulators.kubernetes.client.interface import Kind
-from windtunnel_emulators.kubernetes.client.meta import entries, name_of, text
+from windtunnel_emulators.kubernetes.client.meta import entries, mapping, name_of, number, text
 from windtunnel_emulators.kubernetes.client.selectors import matches, written
 from windtunnel_emulators.kubernetes.controllers import disruption, quotas, roles
 from windtunnel_emulators.kubernetes.controllers.claims import classify
@@ -25,7 +25,7 @@ from windtunnel_emulators.kubernetes.controllers.replicas.ranking import to_dele
 from windtunnel_emulators.kubernetes.controllers.volumes import fitting
 
 if TYPE_CHECKING:
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 KIND = Kind(group="", version="v1", plural="things", name="Thing")
@@ -34,15 +34,15 @@ KIND = Kind(group="", version="v1", plural="things", name="Thing")
 # Endpoints
 
 
-def service(**spec: object) -> JsonObject:
-    port = {"name": "web", "port": 80, "targetPort": "http"}
+def service(**spec: Any) -> JsonObject:
+    port: JsonObject = {"name": "web", "port": 80, "targetPort": "http"}
     return {
         "metadata": {"name": "web", "namespace": "n", "uid": "s", "labels": {"team": "a"}},
-        "spec": {"selector": {"app": "web"}, "ports": [port], **spec},  # type: ignore[dict-item]
+        "spec": {"selector": {"app": "web"}, "ports": [port], **spec},
     }
 
 
-def backend(number: int, *, ready: bool = True, deleting: bool = False, port: int = 8080) -> JsonObject:
+def backend(number: int, *, ready: bool = True, deleting: bool = False, port: int = 8080) -> dict[str, Any]:
     metadata: JsonObject = {"name": f"p{number:03}", "namespace": "n", "uid": f"u{number}", "labels": {"app": "web"}}
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -65,14 +65,16 @@ def backend(number: int, *, ready: bool = True, deleting: bool = False, port: in
         (False, False, True, (True, False, False)),
     ],
 )
-def test_an_endpoint_is_ready_when_it_serves_and_stays(ready, deleting, publish, expected) -> None:
+def test_an_endpoint_is_ready_when_it_serves_and_stays(
+    ready: bool, deleting: bool, publish: bool, expected: Any
+) -> None:
     (found,) = backends_of(service(publishNotReadyAddresses=publish), [backend(1, ready=ready, deleting=deleting)])
     assert (found.ready, found.serving, found.terminating) == expected
 
 
 def test_a_pod_without_address_or_port_or_that_ended_is_no_endpoint() -> None:
     ended = backend(1)
-    ended["status"] = {**ended["status"], "phase": "Succeeded"}  # type: ignore[dict-item]
+    ended["status"] = {**ended["status"], "phase": "Succeeded"}
     without = backend(2)
     without["status"] = {}
     assert backends_of(service(), [ended, without]) == []
@@ -83,11 +85,10 @@ def test_a_pod_without_address_or_port_or_that_ended_is_no_endpoint() -> None:
 
 
 @given(st.sets(st.integers(0, 400)), st.sets(st.integers(0, 400)))
-def test_slices_show_every_pod_once_and_hold_a_hundred_at_most(before, after) -> None:
+def test_slices_show_every_pod_once_and_hold_a_hundred_at_most(before: set[int], after: set[int]) -> None:
     first = slices.plan_service(service(), backends_of(service(), map(backend, sorted(before))), [], {})
     existing = [
-        {**each, "metadata": {**each["metadata"], "name": str(i)}}  # type: ignore[dict-item]
-        for i, each in enumerate(first.create)
+        {**each, "metadata": {**mapping(each, "metadata"), "name": str(i)}} for i, each in enumerate(first.create)
     ]
     changes = slices.plan_service(service(), backends_of(service(), map(backend, sorted(after))), existing, {})
     gone, changed = {name_of(each) for each in changes.delete}, {name_of(each): each for each in changes.update}
@@ -102,7 +103,7 @@ def test_what_is_right_is_left_alone() -> None:
     found = backends_of(service(), [backend(1), backend(2)])
     (made,) = slices.plan_service(service(), found, [], {}).create
     again = slices.plan_service(service(), found, [made], {})
-    assert not (again.create or again.update or again.delete)
+    assert (again.create, again.update, again.delete) == ([], [], [])
     endpoints = legacy.endpoints_for(service(), found, None)
     assert legacy.endpoints_for(service(), found, endpoints) is None
 
@@ -110,7 +111,7 @@ def test_what_is_right_is_left_alone() -> None:
 def test_pods_with_other_numbers_for_a_named_port_are_apart() -> None:
     found = backends_of(service(), [backend(1), backend(2, port=9090)])
     made = slices.plan_service(service(), found, [], {}).create
-    assert sorted(int(entries(each, "ports")[0]["port"]) for each in made) == [8080, 9090]  # type: ignore[arg-type]
+    assert sorted(number(entries(each, "ports")[0], "port") for each in made) == [8080, 9090]
 
 
 # Ownership
@@ -141,7 +142,7 @@ def item(uid: str, *owners: str, deleting: bool = False, finalizers: tuple[str, 
         ("aw", True, Fate.GOES_IN_FOREGROUND),
     ],
 )
-def test_an_object_stays_as_long_as_one_owner_is_there(states, dependants, expected) -> None:
+def test_an_object_stays_as_long_as_one_owner_is_there(states: str, dependants: bool, expected: Any) -> None:
     names = {"s": OwnerState.SOLID, "a": OwnerState.ABSENT, "w": OwnerState.WAITING}
     owners = {str(i): names[each] for i, each in enumerate(states)}
     assert fate(item("x", *owners), owners, [item("y", "x")] if dependants else []) == expected
@@ -161,9 +162,9 @@ def test_the_graph_follows_changes_of_owners() -> None:
 def test_claims_keep_adopt_and_release() -> None:
     owner: JsonObject = {"metadata": {"uid": "o"}}
 
-    def thing(name: str, app: str, owner_uid: str | None = None) -> JsonObject:
-        references = [{"uid": owner_uid, "controller": True}] if owner_uid else []
-        return {"metadata": {"name": name, "labels": {"app": app}, "ownerReferences": references}}  # type: ignore[dict-item]
+    def thing(name: str, app: str, owner_uid: str | None = None) -> dict[str, Any]:
+        references: list[Json] = [{"uid": owner_uid, "controller": True}] if owner_uid else []
+        return {"metadata": {"name": name, "labels": {"app": app}, "ownerReferences": references}}
 
     things = [thing("mine", "x", "o"), thing("strayed", "y", "o"), thing("orphan", "x"), thing("theirs", "x", "z")]
     found = classify(owner, {"matchLabels": {"app": "x"}}, things)
@@ -181,12 +182,15 @@ def test_claims_keep_adopt_and_release() -> None:
         ({"matchExpressions": [{"key": "a", "operator": "Nonsense"}]}, {"a": "b"}, False),
     ],
 )
-def test_selectors_select(selector, labels, expected) -> None:
+def test_selectors_select(selector: Json, labels: dict[str, str], expected: Any) -> None:
     assert matches(selector, labels) is expected
 
 
 def test_a_selector_is_written_as_lists_take_it() -> None:
-    expressions = [{"key": "t", "operator": "In", "values": ["b", "a"]}, {"key": "x", "operator": "DoesNotExist"}]
+    expressions: list[Json] = [
+        {"key": "t", "operator": "In", "values": ["b", "a"]},
+        {"key": "x", "operator": "DoesNotExist"},
+    ]
     assert written({"matchLabels": {"a": "1"}, "matchExpressions": expressions}) == "!x,a=1,t in (a,b)"
 
 
@@ -231,7 +235,7 @@ def test_pods_that_are_missed_least_go_first() -> None:
 
 
 @given(st.sets(st.integers(0, 60)))
-def test_indexes_are_read_as_they_are_written(numbers) -> None:
+def test_indexes_are_read_as_they_are_written(numbers: set[int]) -> None:
     assert indexes.parse(indexes.write(numbers), 61) == numbers
 
 
@@ -252,7 +256,7 @@ def test_indexes_are_written_short() -> None:
         ({"completions": 1, "activeDeadlineSeconds": 60, "suspend": True}, 0, 0, 0, None),
     ],
 )
-def test_a_job_ends_for_one_reason(spec, good, bad, going, expected) -> None:
+def test_a_job_ends_for_one_reason(spec: JsonObject, good: int, bad: int, going: int, expected: Any) -> None:
     job: JsonObject = {"spec": spec, "status": {"startTime": "2026-01-01T11:00:00Z"}}
     assert plan.verdict(job, good=good, bad=bad, going=going, pods=[], now=NOW) == expected
 
@@ -267,7 +271,7 @@ def test_a_job_ends_for_one_reason(spec, good, bad, going, expected) -> None:
         ({"parallelism": 3, "suspend": True}, 0, 3, 0),
     ],
 )
-def test_a_job_wants_as_many_pods_as_are_left_to_do(spec, good, going, expected) -> None:
+def test_a_job_wants_as_many_pods_as_are_left_to_do(spec: JsonObject, good: int, going: int, expected: Any) -> None:
     assert plan.wanted_pods({"spec": spec}, good=good, going=going) == expected
 
 
@@ -315,7 +319,7 @@ def test_a_pod_is_replaced_later_after_each_failure() -> None:
         ("0 0 31 2 *", None),
     ],
 )
-def test_the_next_time_of_a_schedule(schedule, expected) -> None:
+def test_the_next_time_of_a_schedule(schedule: str, expected: Any) -> None:
     found = parse(schedule).after(NOW)
     assert (None if found is None else found.isoformat()) == expected
 
@@ -326,7 +330,7 @@ def test_a_schedule_is_in_its_time_zone() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["", "* * * *", "60 * * * *", "*/0 * * * *", "a * * * *", "5-1 * * * *", "@never"])
-def test_what_is_no_schedule_is_refused(schedule) -> None:
+def test_what_is_no_schedule_is_refused(schedule: str) -> None:
     with pytest.raises(ScheduleError):
         parse(schedule)
     with pytest.raises(ScheduleError, match="unknown time zone Moon/Base"):
@@ -334,7 +338,7 @@ def test_what_is_no_schedule_is_refused(schedule) -> None:
 
 
 @given(st.sampled_from(["* * * * *", "*/7 3 * * *", "0 0 1 * *", "30 4 * * 1-5"]), st.integers(0, 10**8))
-def test_a_time_is_later_and_none_is_left_out(schedule, offset) -> None:
+def test_a_time_is_later_and_none_is_left_out(schedule: str, offset: int) -> None:
     start = NOW + timedelta(seconds=offset)
     found = parse(schedule)
     following = found.after(start)
@@ -364,14 +368,14 @@ def test_what_was_missed_is_counted_within_the_deadline() -> None:
         ({"maxUnavailable": 9}, 3, 5, (5, 0)),
     ],
 )
-def test_a_budget_wants_so_many_healthy(spec, pods, expected, result) -> None:
+def test_a_budget_wants_so_many_healthy(spec: JsonObject, pods: int, expected: Any, result: tuple[int, int]) -> None:
     assert disruption.desired({"spec": spec}, pods, expected) == result
 
 
 def test_a_quota_sums_what_its_scopes_take_in() -> None:
-    def pod(cpu: str | None, **more: object) -> JsonObject:
+    def pod(cpu: str | None, **more: Any) -> dict[str, Any]:
         resources = {"requests": {"cpu": cpu}, "limits": {"cpu": "1"}} if cpu else {}
-        return {"spec": {"containers": [{"name": "c", "resources": resources}], **more}, "status": {}}  # type: ignore[dict-item]
+        return {"spec": {"containers": [{"name": "c", "resources": resources}], **more}, "status": {}}
 
     pods = [pod("100m"), pod("250m", activeDeadlineSeconds=5), pod(None)]
     hard: JsonObject = {"pods": "9", "requests.cpu": "9", "cpu": "9", "limits.cpu": "9"}
@@ -417,7 +421,7 @@ def test_taints_follow_conditions_and_leave_others_alone() -> None:
         ([{"key": "other", "operator": "Exists"}], 0.0),
     ],
 )
-def test_a_taint_is_tolerated_for_so_long(tolerations, expected) -> None:
+def test_a_taint_is_tolerated_for_so_long(tolerations: list[Json], expected: Any) -> None:
     taint: JsonObject = {"key": "k", "effect": "NoExecute"}
     assert tolerated_for({"spec": {"tolerations": tolerations}}, [taint]) == expected
 
@@ -435,9 +439,9 @@ def test_an_aggregated_role_names_each_rule_once() -> None:
 
 
 def test_a_claim_takes_the_smallest_volume_it_fits() -> None:
-    def volume(name: str, size: str, **spec: object) -> JsonObject:
+    def volume(name: str, size: str, **spec: Any) -> dict[str, Any]:
         shown = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], **spec}
-        return {"metadata": {"name": name}, "spec": shown}  # type: ignore[dict-item]
+        return {"metadata": {"name": name}, "spec": shown}
 
     claim: JsonObject = {
         "metadata": {"name": "c", "namespace": "n", "uid": "u"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ from windtunnel_emulators.kubernetes.controllers.deployments.rollout import (
         (True, 7, True, 0),
     ],
 )
-def test_shares_are_rounded_as_asked(value, whole, up, expected) -> None:
+def test_shares_are_rounded_as_asked(value: Any, whole: int, up: bool, expected: int) -> None:
     assert share(value, whole, up=up) == expected
 
 
@@ -48,7 +50,9 @@ def test_shares_are_rounded_as_asked(value, whole, up, expected) -> None:
         ({"maxSurge": 0, "maxUnavailable": 9}, 3, 0, 3),
     ],
 )
-def test_bounds_are_never_such_that_nothing_could_move(rolling, replicas, surge, unavailable) -> None:
+def test_bounds_are_never_such_that_nothing_could_move(
+    rolling: dict[str, Any], replicas: int, surge: int, unavailable: int
+) -> None:
     found = bounds_of({"spec": {"replicas": replicas, "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}})
     assert (found.surge, found.unavailable) == (surge, unavailable)
 
@@ -62,7 +66,9 @@ def bounds(draw: st.DrawFn) -> Bounds:
 
 
 @given(bounds(), st.lists(st.integers(0, 30), max_size=4), st.integers(0, 30), st.data())
-def test_a_rollout_stays_within_its_bounds_and_ends(limits, olds, new, data) -> None:
+def test_a_rollout_stays_within_its_bounds_and_ends(
+    limits: Bounds, olds: list[int], new: int, data: st.DataObject
+) -> None:
     """Step by step, with any of the pods ready in any order."""
     sizes = dict(enumerate(olds))
     ready = dict(sizes)
@@ -105,7 +111,7 @@ def test_unhealthy_pods_of_old_sets_go_before_healthy_ones() -> None:
 
 
 @given(st.integers(1, 40), st.integers(0, 5), st.lists(st.integers(1, 20), min_size=2, max_size=4))
-def test_a_change_of_replicas_amid_a_rollout_is_shared_out_whole(replicas, surge, sizes) -> None:
+def test_a_change_of_replicas_amid_a_rollout_is_shared_out_whole(replicas: int, surge: int, sizes: list[int]) -> None:
     limits = Bounds(replicas=replicas, surge=surge, unavailable=0)
     counts = [
         ReplicaCounts(name=str(i), wanted=size, created=str(i), maximum_before=sum(sizes))
@@ -123,14 +129,14 @@ def test_nothing_is_left_when_scaled_to_zero_amid_a_rollout() -> None:
 
 
 def test_templates_are_alike_whatever_hash_they_carry() -> None:
-    one = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}}
-    other = {"metadata": {"labels": {"app": "a", "pod-template-hash": "x"}}, "spec": {"containers": []}}
+    one: dict[str, Any] = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}}
+    other: dict[str, Any] = {"metadata": {"labels": {"app": "a", "pod-template-hash": "x"}}, "spec": {"containers": []}}
     assert same_template(one, other)
     assert not same_template(one, {**other, "spec": {"containers": [{}]}})
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(), max_size=3), st.integers(1, 5))
-def test_a_hash_is_a_label_value_and_differs_by_collision(spec, collisions) -> None:
+def test_a_hash_is_a_label_value_and_differs_by_collision(spec: dict[str, Any], collisions: int) -> None:
     plain, other = template_hash(spec, None), template_hash(spec, collisions)
     assert plain != other
     assert plain.isalnum()
@@ -139,7 +145,7 @@ def test_a_hash_is_a_label_value_and_differs_by_collision(spec, collisions) -> N
 
 
 def test_a_revision_that_is_taken_up_again_is_remembered() -> None:
-    known = {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}
+    known: dict[str, Any] = {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}
     found = annotations_for({}, known, 3, 2, 3)
     assert found["deployment.kubernetes.io/revision"] == "3"
     assert found["deployment.kubernetes.io/revision-history"] == "1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,13 +41,14 @@ from windtunnel_emulators.kubernetes.controllers.manager import Controllers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.kubernetes.conftest import Cluster, Kubelets
     from windtunnel_emulators.jsontypes import JsonObject
 
 WIDGET = Kind(group="example.org", version="v1", plural="widgets", name="Widget")
 
 
 @pytest.fixture
-async def working(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-def]
+async def working(cluster: Cluster) -> AsyncIterator[None]:
     """All controllers; no scheduler, so pods stay where tests put them."""
     settings = Settings(root_ca="PEM", namespace_retry_s=0.05)
     controllers = Controllers(cluster.client("controllers"), RealClock(), settings=settings)
@@ -57,7 +58,7 @@ async def working(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-de
 
 
 @pytest.fixture
-async def impatient(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-def]
+async def impatient(cluster: Cluster) -> AsyncIterator[None]:
     """Those of nodes, which give nodes up soon."""
     settings = Settings(node_monitor_period_s=0.2, node_monitor_grace_period_s=1.5)
     names = ["node-lifecycle-controller", "taint-eviction-controller", "serviceaccount-controller"]
@@ -67,8 +68,8 @@ async def impatient(cluster) -> AsyncIterator[None]:  # type: ignore[no-untyped-
     await controllers.stop()
 
 
-async def config_map(cluster, name: str, **metadata: object) -> JsonObject:  # type: ignore[no-untyped-def]
-    body = {"metadata": {"name": name, "namespace": cluster.namespace, **metadata}}
+async def config_map(cluster: Cluster, name: str, **metadata: Any) -> JsonObject:
+    body: JsonObject = {"metadata": {"name": name, "namespace": cluster.namespace, **metadata}}
     return await cluster.admin.create(CONFIG_MAP, body)
 
 
@@ -84,14 +85,14 @@ def owned_by(owner: JsonObject, *, blocks: bool = True) -> list[JsonObject]:
     ]
 
 
-async def gone(cluster, kind: Kind, *names: str) -> object:  # type: ignore[no-untyped-def]
+async def gone(cluster: Cluster, kind: Kind, *names: str) -> object:
     left = [name for name in names if await cluster.admin.find(kind, cluster.namespace, name) is not None]
-    return not left or left
+    return left == [] or left
 
 
 @pytest.mark.usefixtures("working")
 class TestGarbage:
-    async def test_what_is_owned_goes_after_its_owner(self, cluster) -> None:
+    async def test_what_is_owned_goes_after_its_owner(self, cluster: Cluster) -> None:
         owner = await config_map(cluster, "owner")
         child = await config_map(cluster, "child", ownerReferences=owned_by(owner))
         await config_map(cluster, "grandchild", ownerReferences=owned_by(child))
@@ -100,7 +101,7 @@ class TestGarbage:
         await cluster.until(lambda: gone(cluster, CONFIG_MAP, "owner", "child", "grandchild"))
         assert await cluster.admin.find(CONFIG_MAP, cluster.namespace, "other") is not None
 
-    async def test_in_the_foreground_the_owner_goes_last(self, cluster) -> None:
+    async def test_in_the_foreground_the_owner_goes_last(self, cluster: Cluster) -> None:
         owner = await config_map(cluster, "owner")
         await config_map(cluster, "child", ownerReferences=owned_by(owner), finalizers=["example.org/hold"])
         await cluster.admin.delete(CONFIG_MAP, cluster.namespace, "owner", propagation="Foreground")
@@ -115,7 +116,7 @@ class TestGarbage:
         await cluster.admin.patch(CONFIG_MAP, cluster.namespace, "child", {"metadata": {"finalizers": None}})
         await cluster.until(lambda: gone(cluster, CONFIG_MAP, "owner", "child"))
 
-    async def test_orphans_lose_their_owner_and_stay(self, cluster) -> None:
+    async def test_orphans_lose_their_owner_and_stay(self, cluster: Cluster) -> None:
         owner = await config_map(cluster, "owner")
         await config_map(cluster, "child", ownerReferences=owned_by(owner))
         await cluster.admin.delete(CONFIG_MAP, cluster.namespace, "owner", propagation="Orphan")
@@ -123,7 +124,7 @@ class TestGarbage:
         child = await cluster.admin.get(CONFIG_MAP, cluster.namespace, "child")
         assert not entries(child, "metadata", "ownerReferences")
 
-    async def test_one_owner_that_stays_keeps_it(self, cluster) -> None:
+    async def test_one_owner_that_stays_keeps_it(self, cluster: Cluster) -> None:
         first, second = await config_map(cluster, "first"), await config_map(cluster, "second")
         await config_map(cluster, "child", ownerReferences=owned_by(first) + owned_by(second))
         await cluster.admin.delete(CONFIG_MAP, cluster.namespace, "first")
@@ -134,12 +135,12 @@ class TestGarbage:
 
         await cluster.until(kept)
 
-    async def test_an_owner_that_never_was_is_like_one_that_is_gone(self, cluster) -> None:
+    async def test_an_owner_that_never_was_is_like_one_that_is_gone(self, cluster: Cluster) -> None:
         ghost: JsonObject = {"metadata": {"name": "ghost", "uid": "00000000-0000-0000-0000-000000000000"}}
         await config_map(cluster, "child", ownerReferences=owned_by(ghost))
         await cluster.until(lambda: gone(cluster, CONFIG_MAP, "child"))
 
-    async def test_objects_of_custom_kinds_own_and_are_owned(self, cluster) -> None:
+    async def test_objects_of_custom_kinds_own_and_are_owned(self, cluster: Cluster) -> None:
         schema: JsonObject = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         version: JsonObject = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
         names: JsonObject = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
@@ -165,7 +166,7 @@ class TestGarbage:
 
 @pytest.mark.usefixtures("working")
 class TestNamespaces:
-    async def test_every_one_has_its_account_and_the_clusters_authority(self, cluster) -> None:
+    async def test_every_one_has_its_account_and_the_clusters_authority(self, cluster: Cluster) -> None:
         async def there() -> object:
             account = await cluster.admin.find(SERVICE_ACCOUNT, cluster.namespace, "default")
             published = await cluster.admin.find(CONFIG_MAP, cluster.namespace, "kube-root-ca.crt")
@@ -176,7 +177,7 @@ class TestNamespaces:
         await cluster.admin.patch(CONFIG_MAP, cluster.namespace, "kube-root-ca.crt", {"data": {"ca.crt": "other"}})
         await cluster.until(there)
 
-    async def test_one_that_is_deleted_goes_with_all_it_holds(self, cluster) -> None:
+    async def test_one_that_is_deleted_goes_with_all_it_holds(self, cluster: Cluster) -> None:
         await cluster.admin.create(NAMESPACE, {"metadata": {"name": f"{cluster.namespace}-x"}})
         body: JsonObject = {"metadata": {"name": "held", "finalizers": ["example.org/hold"]}}
         await cluster.admin.create(CONFIG_MAP, body, f"{cluster.namespace}-x")
@@ -205,7 +206,7 @@ class TestNamespaces:
 
         await cluster.until(away)
 
-    async def test_a_secret_for_a_token_is_filled_and_goes_with_its_account(self, cluster) -> None:
+    async def test_a_secret_for_a_token_is_filled_and_goes_with_its_account(self, cluster: Cluster) -> None:
         await cluster.admin.create(SERVICE_ACCOUNT, {"metadata": {"name": "robot"}}, cluster.namespace)
         annotations: JsonObject = {"kubernetes.io/service-account.name": "robot"}
         secret: JsonObject = {
@@ -223,30 +224,30 @@ class TestNamespaces:
         await cluster.until(lambda: gone(cluster, SECRET, "token"))
 
 
-async def node(cluster, name: str) -> None:  # type: ignore[no-untyped-def]
+async def node(cluster: Cluster, name: str) -> None:
     await cluster.admin.create(NODE, {"metadata": {"name": name}, "spec": {}})
     await beat(cluster, name)
 
 
-async def beat(cluster, name: str) -> None:  # type: ignore[no-untyped-def]
+async def beat(cluster: Cluster, name: str) -> None:
     status: JsonObject = {"conditions": [{"type": "Ready", "status": "True", "reason": "Test"}]}
     await cluster.admin.patch(NODE, None, name, {"status": status}, subresource="status")
 
 
-def pod(name: str, app: str, **spec: object) -> JsonObject:
+def pod(name: str, app: str, **spec: Any) -> JsonObject:
     return {
         "metadata": {"name": name, "labels": {"app": app}},
         "spec": {
             "containers": [{"name": "main", "image": "a", "ports": [{"name": "http", "containerPort": 8080}]}],
             "terminationGracePeriodSeconds": 0,
             **spec,
-        },  # type: ignore[dict-item]
+        },
     }
 
 
 @pytest.mark.usefixtures("working")
 class TestServices:
-    async def test_ready_pods_are_its_endpoints_and_others_are_not(self, cluster, kubelets) -> None:
+    async def test_ready_pods_are_its_endpoints_and_others_are_not(self, cluster: Cluster, kubelets: Kubelets) -> None:
         await node(cluster, "n1")
         kubelets.silent.add("n2")
         await node(cluster, "n2")
@@ -287,7 +288,7 @@ class TestServices:
 
         await cluster.until(swept)
 
-    async def test_addresses_that_somebody_wrote_are_mirrored(self, cluster) -> None:
+    async def test_addresses_that_somebody_wrote_are_mirrored(self, cluster: Cluster) -> None:
         port: JsonObject = {"port": 80}
         await cluster.admin.create(SERVICE, {"metadata": {"name": "ext"}, "spec": {"ports": [port]}}, cluster.namespace)
         subset: JsonObject = {"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}
@@ -303,7 +304,7 @@ class TestServices:
 @pytest.mark.usefixtures("impatient")
 class TestNodes:
     async def test_pods_of_a_node_that_fell_silent_are_unready_and_evicted_when_their_time_is_over(
-        self, cluster, kubelets
+        self, cluster: Cluster, kubelets: Kubelets
     ) -> None:
         for name in ("n1", "n2"):
             await node(cluster, name)
@@ -342,7 +343,7 @@ class TestNodes:
 
 @pytest.mark.usefixtures("working")
 class TestCounts:
-    async def test_a_budget_allows_what_is_over_its_minimum(self, cluster, kubelets) -> None:
+    async def test_a_budget_allows_what_is_over_its_minimum(self, cluster: Cluster, kubelets: Kubelets) -> None:
         await node(cluster, "n1")
         template: JsonObject = {**pod("x", "pdb", nodeName="n1")}
         template["metadata"] = {"labels": {"app": "pdb"}}
@@ -362,7 +363,7 @@ class TestCounts:
 
         await cluster.until(allowed)
 
-    async def test_a_quota_knows_what_is_used(self, cluster) -> None:
+    async def test_a_quota_knows_what_is_used(self, cluster: Cluster) -> None:
         quota: JsonObject = {
             "metadata": {"name": "q"},
             "spec": {"hard": {"pods": "10", "requests.cpu": "2", "services": "3", "count/configmaps": "50"}},
@@ -384,7 +385,7 @@ class TestCounts:
         await cluster.admin.delete(POD, cluster.namespace, "p", grace_period_s=0)
         await cluster.until(lambda: used(pods="0", cpu="0"))
 
-    async def test_an_aggregated_role_has_the_rules_of_those_it_selects(self, cluster) -> None:
+    async def test_an_aggregated_role_has_the_rules_of_those_it_selects(self, cluster: Cluster) -> None:
         rule: JsonObject = {"apiGroups": ["example.org"], "resources": ["widgets"], "verbs": ["get"]}
         label: JsonObject = {f"example.org/{cluster.namespace}": "true"}
         names = [f"{cluster.namespace}-{part}" for part in ("whole", "part")]

@@ -38,13 +38,14 @@ from windtunnel_emulators.kubernetes.scheduler.scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.kubernetes.conftest import Cluster, Kubelets
     from windtunnel_emulators.jsontypes import Json, JsonObject
 
 ROOMY: JsonObject = {"cpu": "64", "memory": "64Gi", "pods": "500"}
 
 
 @pytest.fixture
-async def working(cluster, kubelets) -> AsyncIterator[None]:  # type: ignore[no-untyped-def]
+async def working(cluster: Cluster, kubelets: Kubelets) -> AsyncIterator[None]:
     """Controllers, scheduler and one node, at work."""
     await cluster.admin.create(NODE, {"metadata": {"name": "n1"}, "spec": {}})
     ready: JsonObject = {"type": "Ready", "status": "True", "reason": "Test"}
@@ -70,28 +71,28 @@ def selected(app: str) -> JsonObject:
     return {"matchLabels": {"app": app}}
 
 
-def deployment(cluster, replicas: int, **spec: Json) -> JsonObject:  # type: ignore[no-untyped-def]
+def deployment(cluster: Cluster, replicas: int, **spec: Json) -> JsonObject:
     return {
         "metadata": {"name": "web", "namespace": cluster.namespace},
         "spec": {"replicas": replicas, "selector": selected("web"), "template": template("web"), **spec},
     }
 
 
-async def rolled_out(cluster, name: str = "web") -> object:  # type: ignore[no-untyped-def]
+async def rolled_out(cluster: Cluster, name: str = "web") -> object:
     found = await cluster.admin.get(DEPLOYMENT, cluster.namespace, name)
     status, wanted = mapping(found, "status"), number(found, "spec", "replicas")
     whole = all(number(status, each) == wanted for each in ("replicas", "updatedReplicas", "availableReplicas"))
     return (whole and number(status, "observedGeneration") >= number(found, "metadata", "generation")) or status
 
 
-async def sets_of(cluster) -> list[JsonObject]:  # type: ignore[no-untyped-def]
+async def sets_of(cluster: Cluster) -> list[JsonObject]:
     found = await cluster.admin.list(REPLICA_SET, cluster.namespace)
     return sorted(found, key=lambda each: text(each, "metadata", "annotations", "deployment.kubernetes.io/revision"))
 
 
 @pytest.mark.usefixtures("working")
 class TestDeployments:
-    async def test_all_pods_of_a_new_one_become_available(self, cluster) -> None:
+    async def test_all_pods_of_a_new_one_become_available(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 5))
         await cluster.until(lambda: rolled_out(cluster))
         found = await cluster.admin.get(DEPLOYMENT, cluster.namespace, "web")
@@ -102,7 +103,7 @@ class TestDeployments:
         assert condition(found, "Available")["reason"] == "MinimumReplicasAvailable"  # type: ignore[index]
         assert text(found, "metadata", "annotations", "deployment.kubernetes.io/revision") == "1"
 
-    async def test_an_update_replaces_every_pod_within_its_bounds(self, cluster) -> None:
+    async def test_an_update_replaces_every_pod_within_its_bounds(self, cluster: Cluster) -> None:
         strategy: JsonObject = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 3, strategy=strategy))
         await cluster.until(lambda: rolled_out(cluster))
@@ -129,7 +130,7 @@ class TestDeployments:
         }
         assert images == {"b"}
 
-    async def test_going_back_to_a_template_takes_its_replica_set_up_again(self, cluster) -> None:
+    async def test_going_back_to_a_template_takes_its_replica_set_up_again(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 2))
         await cluster.until(lambda: rolled_out(cluster))
         for image in ("b", "a"):
@@ -142,7 +143,7 @@ class TestDeployments:
         assert annotations["deployment.kubernetes.io/revision"] == "3"
         assert annotations["deployment.kubernetes.io/revision-history"] == "1"
 
-    async def test_recreate_never_runs_two_templates_at_once(self, cluster) -> None:
+    async def test_recreate_never_runs_two_templates_at_once(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 2, strategy={"type": "Recreate"}))
         await cluster.until(lambda: rolled_out(cluster))
         body: JsonObject = {"spec": {"template": template("web", "b")}}
@@ -156,7 +157,7 @@ class TestDeployments:
 
         await cluster.until(watched)
 
-    async def test_old_replica_sets_beyond_the_limit_go(self, cluster) -> None:
+    async def test_old_replica_sets_beyond_the_limit_go(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 1, revisionHistoryLimit=1))
         await cluster.until(lambda: rolled_out(cluster))
         for image in ("b", "c", "d"):
@@ -170,7 +171,7 @@ class TestDeployments:
 
         await cluster.until(few)
 
-    async def test_a_paused_one_scales_and_does_not_roll_out(self, cluster) -> None:
+    async def test_a_paused_one_scales_and_does_not_roll_out(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 1))
         await cluster.until(lambda: rolled_out(cluster))
         body: JsonObject = {"spec": {"paused": True, "replicas": 3, "template": template("web", "b")}}
@@ -187,7 +188,7 @@ class TestDeployments:
         await cluster.until(lambda: rolled_out(cluster))
         assert len(await sets_of(cluster)) == 2
 
-    async def test_what_happens_is_told_in_events(self, cluster) -> None:
+    async def test_what_happens_is_told_in_events(self, cluster: Cluster) -> None:
         await cluster.admin.create(DEPLOYMENT, deployment(cluster, 2))
         await cluster.until(lambda: rolled_out(cluster))
 
@@ -204,7 +205,9 @@ class TestDeployments:
 
 @pytest.mark.usefixtures("working")
 class TestReplicas:
-    async def test_a_replica_set_adopts_what_it_selects_and_lets_go_what_it_no_longer_does(self, cluster) -> None:
+    async def test_a_replica_set_adopts_what_it_selects_and_lets_go_what_it_no_longer_does(
+        self, cluster: Cluster
+    ) -> None:
         orphan: JsonObject = {"metadata": {"name": "orphan", "labels": {"app": "rs"}}, **_pod("rs")}
         await cluster.admin.create(POD, orphan, cluster.namespace)
         owner = await cluster.admin.create(
@@ -230,7 +233,7 @@ class TestReplicas:
 
         await cluster.until(released)
 
-    async def test_a_replication_controller_keeps_its_number(self, cluster) -> None:
+    async def test_a_replication_controller_keeps_its_number(self, cluster: Cluster) -> None:
         await cluster.admin.create(
             REPLICATION_CONTROLLER,
             {
@@ -247,7 +250,7 @@ class TestReplicas:
         await cluster.admin.patch(REPLICATION_CONTROLLER, cluster.namespace, "rc", {"spec": {"replicas": 1}})
         await cluster.until(lambda: settled(1))
 
-    async def test_a_pod_that_cannot_be_made_is_told_in_the_status(self, cluster) -> None:
+    async def test_a_pod_that_cannot_be_made_is_told_in_the_status(self, cluster: Cluster) -> None:
         spec = template("rs", serviceAccountName="nobody")
         await cluster.admin.create(
             REPLICA_SET,
@@ -267,7 +270,9 @@ class TestReplicas:
 
 @pytest.mark.usefixtures("working")
 class TestSets:
-    async def test_a_stateful_set_makes_its_pods_in_order_and_updates_them_from_the_last(self, cluster) -> None:
+    async def test_a_stateful_set_makes_its_pods_in_order_and_updates_them_from_the_last(
+        self, cluster: Cluster
+    ) -> None:
         await cluster.admin.create(
             STATEFUL_SET,
             {
@@ -299,10 +304,11 @@ class TestSets:
         await cluster.until(lambda: at("b", 1))
         assert [name_of(pod) for pod in await cluster.admin.list(POD, cluster.namespace)] == ["db-0"]
 
-    async def test_a_daemon_set_has_one_pod_on_each_node_that_it_fits(self, cluster) -> None:
+    async def test_a_daemon_set_has_one_pod_on_each_node_that_it_fits(self, cluster: Cluster) -> None:
         taint: JsonObject = {"key": "only", "value": "gpu", "effect": "NoSchedule"}
-        for name, spec in (("n2", {}), ("n3", {"taints": [taint]})):
-            await cluster.admin.create(NODE, {"metadata": {"name": name}, "spec": spec})
+        kept: list[tuple[str, list[Json]]] = [("n2", []), ("n3", [taint])]
+        for name, taints in kept:
+            await cluster.admin.create(NODE, {"metadata": {"name": name}, "spec": {"taints": taints}})
             status: JsonObject = {
                 "capacity": ROOMY,
                 "allocatable": ROOMY,
@@ -334,7 +340,7 @@ def _pod(app: str) -> JsonObject:
     return {"spec": template(app)["spec"]}
 
 
-def job(cluster, app: str, **spec: Json) -> JsonObject:  # type: ignore[no-untyped-def]
+def job(cluster: Cluster, app: str, **spec: Json) -> JsonObject:
     return {
         "metadata": {"name": app, "namespace": cluster.namespace},
         "spec": {"template": template(app, restartPolicy="Never"), **spec},
@@ -343,12 +349,12 @@ def job(cluster, app: str, **spec: Json) -> JsonObject:  # type: ignore[no-untyp
 
 @pytest.mark.usefixtures("working")
 class TestJobs:
-    async def ended(self, cluster, name: str, type_: str) -> object:  # type: ignore[no-untyped-def]
+    async def ended(self, cluster: Cluster, name: str, type_: str) -> object:
         found = await cluster.admin.get(JOB, cluster.namespace, name)
         known = condition(found, type_)
         return (known is not None and known["status"] == "True") or found.get("status")
 
-    async def test_it_is_complete_when_enough_pods_succeeded(self, cluster, kubelets) -> None:
+    async def test_it_is_complete_when_enough_pods_succeeded(self, cluster: Cluster, kubelets: Kubelets) -> None:
         kubelets.ends["good"] = "Succeeded"
         await cluster.admin.create(JOB, job(cluster, "good", completions=5, parallelism=2))
         await cluster.until(lambda: self.ended(cluster, "good", "Complete"))
@@ -360,7 +366,7 @@ class TestJobs:
         assert len(pods) == 5
         assert not any(dig(pod, "metadata", "finalizers") for pod in pods)
 
-    async def test_each_index_is_done_once(self, cluster, kubelets) -> None:
+    async def test_each_index_is_done_once(self, cluster: Cluster, kubelets: Kubelets) -> None:
         kubelets.ends["index"] = "Succeeded"
         body = job(cluster, "index", completions=4, parallelism=4, completionMode="Indexed")
         await cluster.admin.create(JOB, body)
@@ -373,7 +379,7 @@ class TestJobs:
         )
         assert numbers == ["0", "1", "2", "3"]
 
-    async def test_it_fails_after_as_many_failures_as_are_allowed(self, cluster, kubelets) -> None:
+    async def test_it_fails_after_as_many_failures_as_are_allowed(self, cluster: Cluster, kubelets: Kubelets) -> None:
         kubelets.ends["bad"] = "Failed"
         await cluster.admin.create(JOB, job(cluster, "bad", backoffLimit=2))
         await cluster.until(lambda: self.ended(cluster, "bad", "Failed"))
@@ -381,7 +387,7 @@ class TestJobs:
         assert condition(found, "Failed")["reason"] == "BackoffLimitExceeded"  # type: ignore[index]
         assert number(found, "status", "failed") == 3
 
-    async def test_it_fails_at_its_deadline_and_stops_its_pods(self, cluster) -> None:
+    async def test_it_fails_at_its_deadline_and_stops_its_pods(self, cluster: Cluster) -> None:
         await cluster.admin.create(JOB, job(cluster, "long", activeDeadlineSeconds=1))
         await cluster.until(lambda: self.ended(cluster, "long", "Failed"))
         found = await cluster.admin.get(JOB, cluster.namespace, "long")
@@ -392,7 +398,7 @@ class TestJobs:
 
         await cluster.until(stopped)
 
-    async def test_suspending_stops_its_pods_and_resuming_starts_them(self, cluster) -> None:
+    async def test_suspending_stops_its_pods_and_resuming_starts_them(self, cluster: Cluster) -> None:
         await cluster.admin.create(JOB, job(cluster, "stop"))
 
         async def running(count: int) -> object:
@@ -408,7 +414,7 @@ class TestJobs:
         await cluster.admin.patch(JOB, cluster.namespace, "stop", {"spec": {"suspend": False}})
         await cluster.until(lambda: running(1))
 
-    async def test_it_goes_with_its_pods_after_its_time_to_live(self, cluster, kubelets) -> None:
+    async def test_it_goes_with_its_pods_after_its_time_to_live(self, cluster: Cluster, kubelets: Kubelets) -> None:
         kubelets.ends["short"] = "Succeeded"
         await cluster.admin.create(JOB, job(cluster, "short", ttlSecondsAfterFinished=0))
 

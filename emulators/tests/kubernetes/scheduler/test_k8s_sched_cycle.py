@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 from windtunnel_emulators.kubernetes.scheduler.cycle import Placed, Unplaced, place
 from windtunnel_emulators.kubernetes.scheduler.nodes import Cluster, PodInfo, ports_clash, requests_of
 
-if TYPE_CHECKING:
-    from windtunnel_emulators.jsontypes import JsonObject
-
 _UID = iter(range(10**9))
 
 
-def node(name: str, *, cpu: str = "2", memory: str = "4Gi", labels=None, taints=(), unschedulable=False, **extended):
+def node(
+    name: str,
+    *,
+    cpu: str = "2",
+    memory: str = "4Gi",
+    labels: dict[str, str] | None = None,
+    taints: Any = (),
+    unschedulable: bool = False,
+    **extended: Any,
+) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
         "spec": {"taints": list(taints), "unschedulable": unschedulable},
@@ -25,7 +31,16 @@ def node(name: str, *, cpu: str = "2", memory: str = "4Gi", labels=None, taints=
     }
 
 
-def pod(name: str = "p", *, cpu: str | None = "100m", labels=None, priority=0, containers=None, on="", **spec):
+def pod(
+    name: str = "p",
+    *,
+    cpu: str | None = "100m",
+    labels: dict[str, str] | None = None,
+    priority: int = 0,
+    containers: Any = None,
+    on: str = "",
+    **spec: Any,
+) -> dict[str, Any]:
     resources = {"requests": {"cpu": cpu}} if cpu else {}
     return {
         "metadata": {"name": name, "namespace": "n", "uid": str(next(_UID)), "labels": labels or {"app": name}},
@@ -38,16 +53,16 @@ def pod(name: str = "p", *, cpu: str | None = "100m", labels=None, priority=0, c
     }
 
 
-def cluster(*nodes: JsonObject, pods: tuple[JsonObject, ...] = ()) -> Cluster:
+def cluster(*nodes: dict[str, Any], pods: tuple[dict[str, Any], ...] = ()) -> Cluster:
     made = Cluster()
     for each in nodes:
         made.put_node(each)
     for each in pods:
-        made.place(each, each["spec"]["nodeName"])  # type: ignore[arg-type,index,call-overload]
+        made.place(each, each["spec"]["nodeName"])
     return made
 
 
-def decided(on: Cluster, wanted: JsonObject, **changes):
+def decided(on: Cluster, wanted: dict[str, Any], **changes: Any) -> Placed | Unplaced:
     return place(
         PodInfo.of(wanted),
         on.nodes(),
@@ -60,17 +75,17 @@ def decided(on: Cluster, wanted: JsonObject, **changes):
 NO_CLAIMS = "no new claims to deallocate, preemption: "
 
 
-def required(part: str, term: JsonObject) -> JsonObject:
+def required(part: str, term: dict[str, Any]) -> dict[str, Any]:
     return {part: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
-def apart(app: str) -> JsonObject:
-    term: JsonObject = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": app}}}
+def apart(app: str) -> dict[str, Any]:
+    term: dict[str, Any] = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": app}}}
     return required("podAntiAffinity", term)
 
 
-def near(app: str) -> JsonObject:
-    term: JsonObject = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": app}}}
+def near(app: str) -> dict[str, Any]:
+    term: dict[str, Any] = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": app}}}
     return required("podAffinity", term)
 
 
@@ -124,7 +139,9 @@ VICTIMS = "No preemption victims found for incoming pod."
         ),
     ],
 )
-def test_one_node_refuses_with_its_reason(wanted, there, reason, preemption) -> None:
+def test_one_node_refuses_with_its_reason(
+    wanted: dict[str, Any], there: tuple[dict[str, Any], ...], reason: str, preemption: str
+) -> None:
     found = decided(cluster(node("x", labels=A), pods=there), wanted)
     said = f"0/1 nodes are available: 1 {reason}. {NO_CLAIMS}0/1 nodes are available: 1 {preemption}"
     assert found == Unplaced(said)
@@ -137,7 +154,8 @@ def test_reasons_are_counted_over_nodes() -> None:
     found = decided(nodes, pod(cpu="9"))
     assert isinstance(found, Unplaced)
     assert found.message == (
-        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. "
+        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), "
+        "1 node(s) were unschedulable. "
         f"{NO_CLAIMS}0/3 nodes are available: 3 {HELPLESS}"
     )
 
@@ -158,7 +176,7 @@ def test_no_node_and_no_claim_are_said() -> None:
         ({"key": "k", "operator": "Exists", "effect": "NoExecute"}, False),
     ],
 )
-def test_taints_are_tolerated_as_said(toleration, fits) -> None:
+def test_taints_are_tolerated_as_said(toleration: dict[str, Any], fits: bool) -> None:
     nodes = cluster(node("a", taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}]))
     assert isinstance(decided(nodes, pod(tolerations=[toleration])), Placed) is fits
 
@@ -174,7 +192,7 @@ def test_taints_are_tolerated_as_said(toleration, fits) -> None:
         ({"key": "n", "operator": "Lt", "values": ["2"]}, "a"),
     ],
 )
-def test_node_affinity_selects_by_expression(expression, names) -> None:
+def test_node_affinity_selects_by_expression(expression: dict[str, Any], names: str) -> None:
     given_nodes = {"a": node("a", labels={"n": "1"}), "b": node("b", labels={"n": "2"}), "c": node("c")}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
@@ -211,9 +229,9 @@ def test_affinity_looks_into_the_namespaces_it_names() -> None:
     other = pod("db", on="b")
     other["metadata"]["namespace"] = "m"
     nodes = cluster(node("a", labels=A), node("b", labels=B), pods=(other,))
-    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "db"}}}
+    term: dict[str, Any] = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "db"}}}
     assert isinstance(decided(nodes, pod(affinity=required("podAffinity", term))), Unplaced)
-    by_label = {**term, "namespaceSelector": {"matchLabels": {"team": "b"}}}
+    by_label: dict[str, Any] = {**term, "namespaceSelector": {"matchLabels": {"team": "b"}}}
     assert decided(nodes, pod(affinity=required("podAffinity", by_label))) == Placed("b")
 
 
@@ -227,8 +245,11 @@ def test_a_more_important_pod_takes_the_place_of_the_least_important() -> None:
 
 def test_nothing_is_preempted_by_its_equal_or_by_policy() -> None:
     nodes = cluster(node("a"), pods=(pod("low", on="a", cpu="2", priority=5),))
-    assert not decided(nodes, pod(cpu="1", priority=5)).victims
+    equal = decided(nodes, pod(cpu="1", priority=5))
+    assert isinstance(equal, Unplaced)
+    assert not equal.victims
     never = decided(nodes, pod(cpu="1", priority=9, preemptionPolicy="Never"))
+    assert isinstance(never, Unplaced)
     assert never.message.endswith("preemption: not eligible due to preemptionPolicy=Never.")
 
 
@@ -240,10 +261,10 @@ def test_room_that_was_made_for_another_is_not_taken() -> None:
 
 
 def test_init_containers_and_sidecars_count_as_they_run() -> None:
-    def asking(cpu, **more):
+    def asking(cpu: str, **more: Any) -> dict[str, Any]:
         return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
 
-    spec = {"initContainers": [asking("300m", restartPolicy="Always"), asking("900m")]}
+    spec: dict[str, Any] = {"initContainers": [asking("300m", restartPolicy="Always"), asking("900m")]}
     assert requests_of(pod(containers=[asking("100m"), asking("200m")], **spec))["cpu"] == 1200
     assert requests_of(pod(containers=[asking("2")], **spec))["cpu"] == 2300
 
@@ -260,7 +281,7 @@ def test_ports_clash_at_one_address_or_at_all() -> None:
     st.lists(st.integers(1, 8), min_size=1, max_size=5),
     st.lists(st.integers(100, 3000), min_size=1, max_size=25),
 )
-def test_no_node_is_ever_given_more_than_it_has(nodes, pods) -> None:
+def test_no_node_is_ever_given_more_than_it_has(nodes: list[int], pods: list[int]) -> None:
     world = cluster(*(node(f"n{i}", cpu=str(cpu)) for i, cpu in enumerate(nodes)))
     for milli in pods:
         wanted = pod(cpu=f"{milli}m")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,12 @@ from windtunnel_emulators.kubernetes.scheduler.scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.kubernetes.conftest import Cluster, Kubelets
     from windtunnel_emulators.jsontypes import JsonObject
 
 
 @pytest.fixture
-async def scheduler(cluster) -> AsyncIterator[Scheduler]:  # type: ignore[no-untyped-def]
+async def scheduler(cluster: Cluster) -> AsyncIterator[Scheduler]:
     accounts = Controllers(
         cluster.client("controllers"), RealClock(), only=["serviceaccount-controller", "node-lifecycle-controller"]
     )
@@ -31,7 +32,7 @@ async def scheduler(cluster) -> AsyncIterator[Scheduler]:  # type: ignore[no-unt
     await accounts.stop()
 
 
-async def node(cluster, name: str, cpu: str = "2") -> None:  # type: ignore[no-untyped-def]
+async def node(cluster: Cluster, name: str, cpu: str = "2") -> None:
     await cluster.admin.create(NODE, {"metadata": {"name": name}, "spec": {}})
     room: JsonObject = {"cpu": cpu, "memory": "8Gi", "pods": "500"}
     ready: JsonObject = {"type": "Ready", "status": "True", "reason": "Test"}
@@ -39,9 +40,9 @@ async def node(cluster, name: str, cpu: str = "2") -> None:  # type: ignore[no-u
     await cluster.admin.patch(NODE, None, name, {"status": status}, subresource="status")
 
 
-async def pod(cluster, name: str, cpu: str = "10m", **spec: object) -> None:  # type: ignore[no-untyped-def]
+async def pod(cluster: Cluster, name: str, cpu: str = "10m", **spec: Any) -> None:
     container: JsonObject = {"name": "c", "image": "a", "resources": {"requests": {"cpu": cpu}}}
-    body = {
+    body: JsonObject = {
         "metadata": {"name": name},
         "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
     }
@@ -59,7 +60,7 @@ async def pod(cluster, name: str, cpu: str = "10m", **spec: object) -> None:  # 
     await made()
 
 
-async def placed(cluster, count: int) -> object:  # type: ignore[no-untyped-def]
+async def placed(cluster: Cluster, count: int) -> object:
     pods = await cluster.admin.list(POD, cluster.namespace)
     on = [text(each, "spec", "nodeName") for each in pods if text(each, "spec", "nodeName")]
     return len(on) == count or on
@@ -67,7 +68,7 @@ async def placed(cluster, count: int) -> object:  # type: ignore[no-untyped-def]
 
 @pytest.mark.usefixtures("scheduler")
 class TestScheduling:
-    async def test_a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes(self, cluster) -> None:
+    async def test_a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes(self, cluster: Cluster) -> None:
         await node(cluster, "small", "1")
         await pod(cluster, "big", "4")
 
@@ -93,7 +94,7 @@ class TestScheduling:
 
         await cluster.until(events)
 
-    async def test_a_pod_waits_for_its_gates(self, cluster) -> None:
+    async def test_a_pod_waits_for_its_gates(self, cluster: Cluster) -> None:
         await node(cluster, "n1")
         await pod(cluster, "gated", schedulingGates=[{"name": "example.org/wait"}])
         await pod(cluster, "other")
@@ -101,14 +102,14 @@ class TestScheduling:
         await cluster.admin.patch(POD, cluster.namespace, "gated", {"spec": {"schedulingGates": []}})
         await cluster.until(lambda: placed(cluster, 2))
 
-    async def test_a_pod_of_another_scheduler_is_left_alone(self, cluster) -> None:
+    async def test_a_pod_of_another_scheduler_is_left_alone(self, cluster: Cluster) -> None:
         await node(cluster, "n1")
         await pod(cluster, "theirs", schedulerName="other")
         await pod(cluster, "ours")
         await cluster.until(lambda: placed(cluster, 1))
         assert not text(await cluster.admin.get(POD, cluster.namespace, "theirs"), "spec", "nodeName")
 
-    async def test_an_important_pod_makes_room_for_itself(self, cluster, kubelets) -> None:
+    async def test_an_important_pod_makes_room_for_itself(self, cluster: Cluster, kubelets: Kubelets) -> None:
         await cluster.admin.create(PRIORITY_CLASS, {"metadata": {"name": cluster.namespace}, "value": 1000})
         await node(cluster, "n1", "1")
         await pod(cluster, "low", "800m")
@@ -124,7 +125,7 @@ class TestScheduling:
         await cluster.until(made)
         await cluster.admin.delete(PRIORITY_CLASS, None, cluster.namespace)
 
-    async def test_room_that_comes_free_is_given_to_who_waits(self, cluster) -> None:
+    async def test_room_that_comes_free_is_given_to_who_waits(self, cluster: Cluster) -> None:
         await node(cluster, "n1", "1")
         await pod(cluster, "first", "800m")
         await cluster.until(lambda: placed(cluster, 1))
@@ -139,7 +140,7 @@ class TestScheduling:
         await cluster.until(lambda: placed(cluster, 1))
         assert text(await cluster.admin.get(POD, cluster.namespace, "second"), "spec", "nodeName") == "n1"
 
-    async def test_a_hundred_pods_are_placed(self, cluster) -> None:
+    async def test_a_hundred_pods_are_placed(self, cluster: Cluster) -> None:
         for index in range(3):
             await node(cluster, f"n{index}", "16")
         for index in range(100):
