@@ -125,26 +125,32 @@ class _Reader:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return []
-        data = self._rest
-        while piece := os.read(self._file, _MOST):
-            data += piece
-            if not whole:
-                break
-        else:
-            if not data or data == self._rest:
-                self._follow_change()
+        data = self._rest + self._pieces(whole=whole)
+        if data == self._rest and self._follow_change():
+            data += self._pieces(whole=whole)
         *lines, self._rest = data.split(b"\n") if data else (b"",)
         return [line + b"\n" for line in lines]
 
-    def _follow_change(self) -> None:
+    def _pieces(self, *, whole: bool) -> bytes:
+        """What the file has more; all of it, or a piece."""
+        found = b""
+        while piece := os.read(self._file, _MOST):
+            found += piece
+            if not whole:
+                break
+        return found
+
+    def _follow_change(self) -> bool:
         """Take the next file when this one was moved away."""
         try:
             changed = os.stat(self._path).st_ino != os.fstat(self._file).st_ino
         except FileNotFoundError:
-            return
+            # Between the two.
+            return False
         if changed:
             os.close(self._file)
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return changed
 
     def _shown(self, lines: list[bytes]) -> bytes:
         shown = bytearray()
