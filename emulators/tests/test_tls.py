@@ -215,3 +215,42 @@ def test_an_environment_that_names_our_authority_alone_is_no_source_of_public_on
 
 def test_every_wildcard_leaves_two_labels() -> None:
     assert all(name.count(".") >= 2 for name in SERVER_NAMES if name.startswith("*."))
+
+
+def own(authority: CertificateAuthority, address: str, now: datetime | None = None) -> ssl.SSLContext:
+    names = ("localhost", "hub1.azure-devices.net")
+    return authority.own_context("hub1", names=names, addresses=(address,), now=now or datetime.now(UTC))
+
+
+@pytest.mark.parametrize("name", ["localhost", "hub1.azure-devices.net", "127.0.0.7"])
+def test_a_listener_may_have_a_certificate_of_its_own(tmp_path: Path, name: str) -> None:
+    authority = load(tmp_path)
+    assert handshake(own(authority, "127.0.0.7"), strict_client(authority.ca_file), name) == "TLSv1.3"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(authority.server_context(), strict_client(authority.ca_file), "127.0.0.7")
+
+
+def test_a_certificate_of_ones_own_is_kept_until_it_does_not_fit(tmp_path: Path) -> None:
+    start = datetime.now(UTC)
+    authority = load(tmp_path, start)
+    own(authority, "127.0.0.7", start)
+    before = contents(tmp_path)
+    own(authority, "127.0.0.7", start + timedelta(days=410))
+    assert contents(tmp_path) == before
+    changed = {"hub1.pem", "hub1-key.pem", "hub1.json"}
+    for again in (lambda: own(authority, "127.0.0.8", start), lambda: own(authority, "127.0.0.8", _late(start))):
+        again()
+        after = contents(tmp_path)
+        assert {name for name in after if after[name] != before[name]} == changed
+        before = after
+    (tmp_path / "ca.pem").unlink()
+    authority = load(tmp_path, start)
+    context = own(authority, "127.0.0.8")
+    assert handshake(context, strict_client(authority.ca_file), "127.0.0.8") == "TLSv1.3"
+    authority.forget("hub1")
+    authority.forget("hub1")
+    assert not changed & set(contents(tmp_path))
+
+
+def _late(start: datetime) -> datetime:
+    return start + timedelta(days=430)
