@@ -16,7 +16,7 @@ from windtunnel_emulators.jsontypes import as_object
 from windtunnel_emulators.kubernetes.client.meta import number as number_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Collection
 
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.kubernetes.streams.connection import SpdyConnection, SpdyStream
@@ -169,10 +169,10 @@ class WebSocketChannels:
         else:
             await self._socket.send(bytes((channel,)) + data)
 
-    async def open(self) -> None:
-        """Each channel says that it is there with an empty message, as API servers have it."""
-        for channel in (STDOUT, STDERR, ERROR):
-            await self.write(channel, b"")
+    async def open(self, names: Collection[str]) -> None:
+        """The lowest channel to the client says with an empty message that the session is there, as API servers do."""
+        first = STDOUT if "stdout" in names else STDERR if "stderr" in names else ERROR
+        await self.write(first, b"")
 
     async def finish(self, status: JsonObject) -> None:
         word = last_word(self._protocol, status)

@@ -272,7 +272,7 @@ async def _serve_upgrade(
             raise Problem(400, f"unable to negotiate websocket protocol: client offers {offered}")
         socket = await WebSocket.accept(SocketLink.of(scope), _key(headers), chosen if offered else "")
         channels = WebSocketChannels(socket, chosen)
-        await channels.open()
+        await channels.open(names)
         await _beside(channels.run(), serve(channels))
         return
     if kind != "spdy/3.1":
