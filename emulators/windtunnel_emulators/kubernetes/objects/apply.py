@@ -241,7 +241,7 @@ def _pruned(schema: Schema, merged: Json, fields: dict[Manager, FieldSet], last:
     """Without what the manager applied before and does not now, unless somebody else manages it."""
     if not last:
         return merged
-    kept: FieldSet = structured.with_named_parents(schema, frozenset().union(*fields.values()))
+    kept: FieldSet = structured.with_named_parents(schema, fieldsets.EMPTY.union(*fields.values()))
     # An item or a key under which somebody manages something stays.
     parents = {path[:index] for path in kept for index in range(1, len(path))}
     given_up = structured.with_named_parents(schema, last) - kept - parents

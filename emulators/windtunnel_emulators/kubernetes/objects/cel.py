@@ -269,12 +269,12 @@ def _sum(items: list[object]) -> object:
 
 
 def _min(*items: object) -> object:
-    found = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
+    found: object = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
     return min(cast("list[int]", found))
 
 
 def _max(*items: object) -> object:
-    found = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
+    found: object = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
     return max(cast("list[int]", found))
 
 

@@ -197,7 +197,7 @@ def _priority(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def _claim_state(whole: JsonObject, now: datetime) -> list[Json]:
-    words = []
+    words: list[str] = []
     if at(whole, "metadata", "deletionTimestamp"):
         words.append("deleted")
     if at(whole, "status", "allocation") is not None:

@@ -20,7 +20,7 @@ _LARGEST_INT32 = 2**31 - 1
 
 
 def _container(made: JsonObject) -> None:
-    if "imagePullPolicy" not in made and as_str(made.get("image")) is not None:
+    if "imagePullPolicy" not in made:
         made["imagePullPolicy"] = "Always" if is_latest(as_str(made.get("image"))) else "IfNotPresent"
 
 

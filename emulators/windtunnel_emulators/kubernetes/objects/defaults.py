@@ -68,7 +68,7 @@ def _copy(value: Json) -> Json:
 @cache
 def _fields(name: str) -> tuple[tuple[str, Schema], ...]:
     """The fields of a definition in which there is something to default, or to copy before a hook changes it."""
-    found = []
+    found: list[tuple[str, Schema]] = []
     for field, schema in definition(name).properties.items():
         target = _target(schema)
         if target and _reaches(target):

@@ -74,7 +74,7 @@ _KEY_MESSAGE = _regex(
 
 
 def _checked(text: str, pattern: str, longest: int, message: str) -> list[str]:
-    found = []
+    found: list[str] = []
     if len(text.encode()) > longest:
         found.append(_longer(longest))
     if not _PATTERNS[pattern].fullmatch(text):
@@ -144,7 +144,7 @@ def label_value(text: str) -> list[str]:
 
 def config_key(text: str) -> list[str]:
     """A key of a ConfigMap or a Secret."""
-    found = []
+    found: list[str] = []
     if len(text) > LONGEST_SUBDOMAIN:
         found.append(_longer(LONGEST_SUBDOMAIN))
     if not _PATTERNS[_KEY].fullmatch(text):
@@ -169,7 +169,7 @@ def env_name(text: str) -> list[str]:
 
 def port_name(text: str) -> list[str]:
     """An IANA service name."""
-    found = []
+    found: list[str] = []
     if len(text) > 15:
         found.append("must be no more than 15 characters")
     if not re.fullmatch(r"[-a-z0-9]+", text):

@@ -40,7 +40,7 @@ def service_cells(whole: JsonObject, now: datetime) -> list[Json]:
         external = ",".join([*(one for one in ingress if one), *outside]) or "<pending>"
     else:
         external = ",".join(outside) or NONE
-    ports = []
+    ports: list[str] = []
     for port in as_list(at(whole, "spec", "ports")):
         node = number(port, "nodePort")
         inner = f"{number(port, 'port')}:{node}" if node else str(number(port, "port"))
@@ -59,7 +59,7 @@ def service_cells(whole: JsonObject, now: datetime) -> list[Json]:
 
 
 def endpoints_cells(whole: JsonObject, now: datetime) -> list[Json]:
-    found = []
+    found: list[str] = []
     for subset in as_list(whole.get("subsets")):
         addresses = [text(one, "ip") for one in as_list(at(subset, "addresses"))]
         ports = [number(port, "port") for port in as_list(at(subset, "ports"))]

@@ -69,7 +69,7 @@ def document_v3(catalogue: Catalogue, group: str, version: str) -> JsonObject:
 
 
 def _roots(infos: Sequence[KindInfo]) -> list[str]:
-    found = set(_ALWAYS)
+    found: set[str] = set(_ALWAYS)
     for info in infos:
         for path in paths(info, THIRD).values():
             found.update(name for name in _references(path) if _exists(name))

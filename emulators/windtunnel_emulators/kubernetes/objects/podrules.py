@@ -216,7 +216,7 @@ def _difference(before: JsonObject, after: JsonObject) -> str:
     """The fields that differ, old and new."""
     from windtunnel_emulators.kubernetes.objects.causes import shown
 
-    lines = []
+    lines: list[str] = []
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name) and _frozen(before, after).get(name) != before.get(name):
             lines += [f"- {name}: {shown(before.get(name))}", f"+ {name}: {shown(after.get(name))}"]

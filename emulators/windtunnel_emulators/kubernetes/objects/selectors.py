@@ -215,7 +215,7 @@ def node_expressions(value: Json) -> Selector:
 
 
 def _expressions(expressions: Sequence[Json], operators: Mapping[str, str], what: str) -> list[Requirement]:
-    found = []
+    found: list[Requirement] = []
     for expression in expressions:
         entry = as_object(expression)
         operator = as_str(entry.get("operator"))
@@ -257,7 +257,7 @@ class FieldSelector:
 
 def parse_fields(info: KindInfo, text: str) -> FieldSelector:
     """A field selector for a kind. Raises ``SelectorError`` with the API's message."""
-    terms = []
+    terms: list[FieldTerm] = []
     for part in _split_terms(text):
         if not part:
             continue

@@ -16,6 +16,7 @@ from windtunnel_emulators.kubernetes.objects.resourcerules import amount, check_
 
 if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
+    from windtunnel_emulators.kubernetes.objects.quantities import Quantity
 
 MOST_DATA = 1024 * 1024
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
@@ -76,6 +77,7 @@ def check_secret(whole: JsonObject, found: Findings) -> None:
 def _check_json(field: str, value: Json, found: Findings) -> None:
     from windtunnel_emulators.kubernetes.objects.decode import json_problem
 
+    raw = b""
     try:
         raw = base64.b64decode(as_str(value))
         json.loads(raw)
@@ -196,7 +198,7 @@ def check_claim(whole: JsonObject, found: Findings) -> None:
 def check_claim_update(old: JsonObject, new: JsonObject, found: Findings) -> None:
     """Only the size grows, once the claim is bound."""
     before, after = dict(as_object(old.get("spec"))), dict(as_object(new.get("spec")))
-    sizes = []
+    sizes: list[Quantity] = []
     for spec in (before, after):
         resources = dict(as_object(spec.get("resources")))
         requests = dict(as_object(resources.get("requests")))

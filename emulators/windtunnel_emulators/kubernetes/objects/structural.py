@@ -24,7 +24,7 @@ def kind_infos(definition: JsonObject) -> list[KindInfo]:
     spec = as_object(definition.get("spec"))
     names = as_object(spec.get("names"))
     name = as_str(names.get("kind"))
-    found = []
+    found: list[KindInfo] = []
     for entry in as_list(spec.get("versions")):
         version = as_object(entry)
         if version.get("served") is not True:
@@ -62,7 +62,8 @@ def kind_infos(definition: JsonObject) -> list[KindInfo]:
 
 
 def _subresources(found: JsonObject, kind: str) -> tuple[tuple[Subresource, ...], ScalePaths | None]:
-    listed, scale = [], None
+    listed: list[Subresource] = []
+    scale: ScalePaths | None = None
     if "status" in found:
         listed.append(Subresource(name="status", kind=kind, verbs=_WRITE))
     if isinstance(found.get("scale"), dict):
@@ -77,7 +78,7 @@ def _subresources(found: JsonObject, kind: str) -> tuple[tuple[Subresource, ...]
 
 
 def _columns(listed: list[Json]) -> tuple[PrinterColumn, ...]:
-    found = []
+    found: list[PrinterColumn] = []
     for entry in listed:
         column = as_object(entry)
         priority = column.get("priority")
