@@ -139,7 +139,9 @@ def custom(info: KindInfo, root: str) -> dict[str, JsonObject]:
             "metadata": {"$ref": root + OBJECT_META} if root == SECOND else {"allOf": [{"$ref": root + OBJECT_META}]},
         }
         # Every kind has these three; any built-in one tells what they are.
-        told = descriptions.of_fields(_ANY_KIND) if root == THIRD else {}
+        told = {"metadata": "Standard object's metadata."}
+        if root == THIRD:
+            told |= {field: text for field, text in descriptions.of_fields(_ANY_KIND).items() if text}
         for field, text in told.items():
             if field in head:
                 head[field] = {"description": text, **cast("JsonObject", head[field])}
