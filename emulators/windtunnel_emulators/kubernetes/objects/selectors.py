@@ -157,7 +157,7 @@ class _Parser:
             if word == ")":
                 if expects_value:
                     found.append("")
-                return tuple(dict.fromkeys(found))
+                return tuple(sorted(set(found)))
             if word == ",":
                 if expects_value:
                     found.append("")
