@@ -20,6 +20,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from windtunnel_emulators.files import private_folder, write_secret
 from windtunnel_emulators.images.children import run
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
@@ -159,7 +161,7 @@ class KindEngine:
 
     def _configuration(self, definition: ClusterDefinition) -> str:
         if self._config:
-            return Path(self._config).read_text("utf-8")
+            return _with_networks(Path(self._config), definition)
         nodes = ["control-plane", *["worker"] * (definition.nodes - 1)]
         return (
             "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking:\n  apiServerAddress: 127.0.0.1\n"
@@ -260,6 +262,22 @@ class RunningKind:
 def cluster_name(uid: str) -> str:
     """As kind knows it."""
     return f"{_PREFIX}{uid[:16]}"
+
+
+def _with_networks(file: Path, definition: ClusterDefinition) -> str:
+    """The user's configuration, with the cluster's ranges where it names none. Raises ``EngineProblem``."""
+    import yaml
+
+    try:
+        whole: JsonObject = as_object(yaml.safe_load(file.read_text("utf-8")))
+    except (OSError, yaml.YAMLError) as problem:
+        raise EngineProblem(f"{CONFIG} names {file}, which cannot be read: {problem}") from problem
+    networking: JsonObject = {
+        "podSubnet": definition.pod_cidr,
+        "serviceSubnet": definition.service_cidr,
+        **as_object(whole.get("networking")),
+    }
+    return msgspec.json.encode({**whole, "networking": networking}).decode()
 
 
 def _read(file: Path) -> JsonObject:
