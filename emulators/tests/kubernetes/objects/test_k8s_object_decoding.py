@@ -169,3 +169,27 @@ def test_any_json_is_read_or_refused(value: object) -> None:
 def test_any_bytes_are_read_or_refused(raw: bytes, kind: str) -> None:
     with contextlib.suppress(BadObject):
         decode(_DEPLOYMENT, raw, kind)
+
+
+_BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{after}: &{after} [{','.join(['*' + before] * 10)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(("body", "message"), [(_BOMB, "excessive aliasing"), ("data: &a {b: *a}", "recursive node")])
+def test_yaml_that_unfolds_without_end_is_refused(body: str, message: str) -> None:
+    with pytest.raises(BadObject, match=message):
+        decode(_DEPLOYMENT, body.encode(), "application/yaml")
+
+
+def test_letters_of_yaml_are_truths() -> None:
+    with pytest.raises(BadObject, match=r"cannot unmarshal bool into Go struct field ConfigMap\.data of type string"):
+        decode(_info("", "v1", "configmaps"), b"data: {a: y}", "application/yaml")
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_json_that_is_too_deep_is_refused(depth: int) -> None:
+    body = '{"spec":{"template":' + "[" * depth + "]" * depth + "}}"
+    with pytest.raises(BadObject):
+        decode(_DEPLOYMENT, body.encode())

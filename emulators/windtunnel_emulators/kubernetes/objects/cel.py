@@ -268,14 +268,17 @@ def _sum(items: list[object]) -> object:
     return sum(cast("list[int]", items))
 
 
+def _of(items: tuple[object, ...]) -> object:
+    """The items of a list that is the only one, or all that are given."""
+    return cast("object", items[0]) if len(items) == 1 and isinstance(items[0], list) else items
+
+
 def _min(*items: object) -> object:
-    found: object = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
-    return min(cast("list[int]", found))
+    return min(cast("list[int]", _of(items)))
 
 
 def _max(*items: object) -> object:
-    found: object = items[0] if len(items) == 1 and isinstance(items[0], list) else list(items)
-    return max(cast("list[int]", found))
+    return max(cast("list[int]", _of(items)))
 
 
 _KUBERNETES: Mapping[str, Callable[..., object]] = {

@@ -73,6 +73,8 @@ def decoded(
             raise _undeclared(info, whole, unknown)
         if field_validation == "Strict" and warnings:
             raise BadObject(_strict(repeated, notes))
+    except RecursionError as problem:
+        raise BadObject("exceeded max depth") from problem
     except BadObject as problem:
         if patched or bare:
             raise

@@ -247,7 +247,7 @@ def with_named_parents(schema: Schema, fields: FieldSet) -> FieldSet:
     found = set(fields)
     for path in fields:
         at = resolve(schema)
-        below: Schema | None = schema
+        below = schema
         for index, element in enumerate(path[:-1], 1):
             if element.startswith("f:"):
                 name = element[2:]
@@ -255,6 +255,6 @@ def with_named_parents(schema: Schema, fields: FieldSet) -> FieldSet:
                     found.add(path[:index])
                 below = _field(at, name)
             else:
-                below = (below.items if below is not None else None) or _ANYTHING
+                below = below.items or _ANYTHING
             at = resolve(below)
     return frozenset(found)

@@ -49,6 +49,7 @@ def check_selector(spec: JsonObject, found: Findings, what: str) -> None:
     if not as_object(selector):
         found.invalid("spec.selector", selector, f"empty selector is invalid for {what}")
         return
+    matches = False
     try:
         matches = right and label_selector(selector).matches(as_object(template_labels(spec)))
     except SelectorError:
