@@ -185,11 +185,12 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self.app_state = {
+        state: dict[str, Any] = {
             "abort": transport.abort,
             "connection": transport.get_extra_info,
             "take_over": self._take_over,
         }
+        self.app_state = state
         encrypted: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if encrypted is not None and encrypted.context.verify_mode:  # of CERT_NONE, 0, no certificate is asked for
             self.app_state["peer_certificate"] = encrypted.getpeercert(binary_form=True)
@@ -238,7 +239,7 @@ class _Connection(HttpToolsProtocol):
 
     def _take_over(self) -> tuple[asyncio.Transport, bytes]:
         """Raises ``ConnectionError`` when the client is gone or did not ask for another protocol."""
-        if self._after_upgrade is None or self.cycle is None or self.cycle.disconnected:
+        if self._after_upgrade is None or self.cycle.disconnected:
             raise ConnectionError("the connection cannot be taken over")
         rest = bytes(self._after_upgrade)
         self.connections.discard(self)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Message
     from windtunnel_emulators.identity.tokens import Tokens
     from windtunnel_emulators.providers.container_instance.service import ContainerInstances
-    from windtunnel_emulators.runtime.interface import ContainerSpec, Credentials
+    from windtunnel_emulators.runtime.interface import Attachment, ContainerSpec, Credentials
     from windtunnel_emulators.server import Listeners
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -67,6 +67,12 @@ class ScriptedExec:
 
     async def resize(self, rows: int, columns: int) -> None:
         self.terminal = (rows, columns)
+
+    async def close_input(self) -> None: ...
+
+    async def errors(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
 
     async def output(self) -> AsyncIterator[bytes]:
         while (data := await self._output.get()) is not None:
@@ -105,7 +111,12 @@ class ScriptedContainer:
         self.end(143)
         return await self.wait()
 
-    async def execute(self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None) -> ScriptedExec:
+    def attach(self) -> Attachment:
+        raise StartError("scripted containers are not attached to")
+
+    async def execute(
+        self, command: tuple[str, ...], *, terminal: tuple[int, int] | None = None, separate: bool = False
+    ) -> ScriptedExec:
         if command[0] == "nonsense":
             raise StartError(f"there is no command {command[0]!r}")
         self.execs.append(ScriptedExec(command, terminal))

@@ -91,7 +91,7 @@ class PortListener:
         name = peer[0] if peer else ""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while client.transport is not None:
+        while not client.lost:
             for endpoint in self._choices(name):
                 where = self._resolve(endpoint)
                 if where is None:
@@ -100,7 +100,7 @@ class PortListener:
                     _, upstream = await asyncio.wait_for(loop.create_connection(Half, *where), _CONNECT_S)
                 except (OSError, TimeoutError):
                     continue
-                if client.transport is None:
+                if client.lost:
                     if upstream.transport is not None:
                         upstream.transport.abort()
                     return
@@ -129,6 +129,11 @@ class _Client(Half):
             if sock is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.accepted(self)
+
+    @property
+    def lost(self) -> bool:
+        """The client is gone."""
+        return self.transport is None
 
     def abort(self) -> None:
         """Reset: nothing was or will be answered, which an end of the stream would not say."""
