@@ -61,11 +61,16 @@ class ModelData:
         return f"{self._clients.subscription}/{self._settings.resource_group}/{self._settings.workspace}"
 
     def read(self, service: str) -> Mapping[str, bytes]:
-        """What a service has collected: content by path below the container."""
+        """What a service has collected: content by path below the container; nothing where nothing ever was."""
+        from azure.core.exceptions import ResourceNotFoundError
+
         account = self._require()
         operations: Any = self._clients.storage.storage_accounts
         with translated(f"storage account {account!r}"):
-            found = operations.get_properties(self._settings.resource_group, account)
+            try:
+                found = operations.get_properties(self._settings.resource_group, account)
+            except ResourceNotFoundError:
+                return {}
         connection = self._connection(account, str(found.primary_endpoints.blob))
         prefix = f"{self.workspace().lower()}/{service}/"
         with translated(f"reading the data of service {service!r}"), self._service(connection) as client:
