@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -162,6 +163,13 @@ def authority_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("authority") / "tls"
     CertificateAuthority.load_or_create(folder, now=RealClock().now(), environment={})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def addresses_of_this_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run side by side do not take each other's addresses while their emulators start again."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    monkeypatch.setattr("windtunnel_emulators.iot.hub.addresses.FIRST_BLOCK", 32 + 16 * (worker % 13))
 
 
 @pytest.fixture

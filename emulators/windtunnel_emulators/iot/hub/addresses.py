@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from windtunnel_emulators.store import Store
 
 MQTT_PORT = 8883
+FIRST_BLOCK = 0
+"""127.0.0.x come first, as people expect."""
 _BLOCKS = 16
 _RESERVED = frozenset(("127.0.0.53", "127.0.0.54", "127.0.1.1"))
 """Where systems keep their resolver and their own name."""
@@ -66,7 +68,7 @@ def take(store: Store, hub: str, name: str) -> Place:
 def _candidates(former: str | None) -> Iterator[str]:
     if former is not None:
         yield former
-    for block in range(_BLOCKS):
+    for block in range(FIRST_BLOCK, FIRST_BLOCK + _BLOCKS):
         for last in range(2, 255):
             address = f"127.0.{block}.{last}"
             if address not in _RESERVED:
