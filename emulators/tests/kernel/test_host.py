@@ -149,6 +149,9 @@ def test_the_ready_file_says_where_everything_is(start: Start, tmp_path: Path) -
         "Microsoft.Resources",
         "Microsoft.ContainerInstance",
         "Microsoft.ContainerRegistry",
+        "Microsoft.ContainerService",
+        "Microsoft.Devices",
+        "Microsoft.Storage",
     }
     identity = ready["endpoints"]["managedIdentity"] + "/metadata/identity/oauth2/token"
     query = "?api-version=2018-02-01&resource=https://management.azure.com/"
