@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.engines.interface import Credential
 
 
@@ -36,7 +36,7 @@ def as_yaml(whole: JsonObject) -> str:
     return "\n".join(_lines(whole, 0)) + "\n"
 
 
-def _lines(value: object, depth: int) -> list[str]:
+def _lines(value: Json, depth: int) -> list[str]:
     indent = "  " * depth
     found: list[str] = []
     if isinstance(value, dict):
@@ -53,7 +53,7 @@ def _lines(value: object, depth: int) -> list[str]:
     return found
 
 
-def _scalar(value: object) -> str:
+def _scalar(value: Json) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     plain = text.replace("-", "").replace("_", "").replace("/", "").replace(".", "").replace("+", "").replace("=", "")
     if isinstance(value, str) and not (plain.isalnum() and plain[0].isalpha() and plain.lower() not in _WORDS):
