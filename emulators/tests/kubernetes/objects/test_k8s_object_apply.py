@@ -86,6 +86,8 @@ def test_the_same_value_is_shared_and_force_takes_fields_over() -> None:
     live = _applied(_MAPS, None, _map(a="1", b="1"), "m1")
     shared = _applied(_MAPS, live, _map(a="1"), "m2")
     assert set(_managers(shared)) == {"m1 Apply", "m2 Apply"}
+    joined = [as_object(entry) for entry in as_list(as_object(shared["metadata"])["managedFields"])]
+    assert [entry.get("time") for entry in joined if entry["manager"] == "m2"] == [None]
     taken = _applied(_MAPS, live, _map(a="2"), "m2", force=True)
     assert taken["data"] == {"a": "2", "b": "1"}
     assert _managers(taken) == {"m1 Apply": {"f:data": {"f:b": {}}}, "m2 Apply": {"f:data": {"f:a": {}}}}

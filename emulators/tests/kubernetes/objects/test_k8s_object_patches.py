@@ -243,3 +243,20 @@ def test_a_list_has_all_items_of_both_and_those_of_the_patch_in_its_order(old: l
     assert [name for name in names if name in new] == new
     assert [name for name in names if name not in new] == [name for name in old if name not in new]
     assert all(item["image"] == ("new" if item["name"] in new else "old") for item in items)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"data":{"a":5}}', "cannot convert int64 to string"),
+        ('{"data":{"a":true}}', "unrecognized type: string"),
+        ('{"data":[]}', "cannot restore map from slice"),
+        ('{"data":"x"}', "cannot restore map from string"),
+        ('{"metadata":"x"}', "cannot restore struct from: string"),
+        ('{"immutable":"x"}', "unrecognized type: bool"),
+    ],
+)
+def test_mistakes_of_types_in_strategic_patches_have_the_converters_words(body: str, message: str) -> None:
+    with pytest.raises(InvalidObject) as refused:
+        patch(_MAPS, _MAP, body.encode(), STRATEGIC_MERGE_PATCH)
+    assert refused.value.causes[0].message.endswith(f": {message}")

@@ -197,6 +197,8 @@ def translated(problem: ObjectProblem, group: str, kind: str, name: str) -> Fail
     from windtunnel_emulators.kubernetes.objects.apply import ApplyConflict
 
     if isinstance(problem, causes.InvalidObject):
+        if problem.anonymous:
+            group, kind, name = "", "", ""  # as the real server leaves them out of what patches make
         return invalid(group, kind, name, [cause.json() for cause in problem.causes])
     if isinstance(problem, causes.BadObject):
         return failure(problem.code, problem.reason, problem.message, {} if problem.code == 422 else None)

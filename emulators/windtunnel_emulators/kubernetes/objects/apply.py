@@ -199,7 +199,9 @@ def _apply(
     result = _with_last_applied(live, pruned, applied, name)
     if unchanged and result is pruned:
         return live if live is not None else result
-    return _with_managed(_as_written(info, result), Managed(after.fields, {**after.times, who: time}))
+    # A manager that only joins others leaves no time: nothing has been written for it.
+    times = after.times if found.same and live is not None else {**after.times, who: time}
+    return _with_managed(_as_written(info, result), Managed(after.fields, times))
 
 
 def _as_written(info: KindInfo, whole: JsonObject) -> JsonObject:

@@ -5,6 +5,7 @@ Server-side apply is in ``apply``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,8 @@ from windtunnel_emulators.kubernetes.objects.gotext import go_text
 from windtunnel_emulators.kubernetes.objects.schemas import definition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.objects.catalogue import KindInfo
 
@@ -98,11 +101,49 @@ def _by_strategic_patch(info: KindInfo, current: JsonObject, body: bytes, field_
     value, repeated = _parsed(body, "")
     change = _object(value, "")
     made = strategic.merge(definition(info.schema), current, change)
-    return _fitted(info, made, go_text(change), field_validation, repeated)
+    return _fitted(info, made, go_text(change), field_validation, repeated, _converted)
 
 
-def _fitted(info: KindInfo, made: Json, shown: str, field_validation: str, repeated: tuple[str, ...]) -> Decoded:
+_MISTYPED = re.compile(r"json: cannot unmarshal (\w+)(?: (\S+))? into Go struct field \S+ of type (\S+)(?: \S+)?")
+_SCALARS = ("string", "bool", "int32", "int64", "float64")
+_GO = {"number": "int64", "object": "map", "array": "slice"}
+
+
+def _converted(message: str) -> str:
+    """A mistake of types in the words of the converter that strategic patches go through instead of the decoder."""
+    found = _MISTYPED.fullmatch(message)
+    if found is None:
+        return message
+    word, value, go = found[1], found[2] or "", found[3]
+    word = "float64" if word == "number" and "." in value else _GO.get(word, word)
+    if go.startswith("map["):
+        return f"cannot restore map from {word}"
+    if go.startswith("[]"):
+        return f"cannot restore slice from {word}"
+    scalar = go in _SCALARS
+    if word == "float64" and scalar and go != "string" and go != "bool":
+        return f"cannot convert {word} to {go}"
+    if word == "int64" and go != "bool":
+        return f"cannot convert {word} to {go}"
+    if scalar:
+        return f"unrecognized type: {go}"
+    # The names of the server's own texts cannot be told from those of structures by their looks.
+    named_text = go in _TEXTS or any(go.endswith(end) for end in ("Policy", "Type", "Protocol", "Mode", "UID"))
+    return "unrecognized type: string" if named_text else f"cannot restore struct from: {word}"
+
+
+_TEXTS = frozenset({"v1.TolerationOperator", "v1.ConditionStatus", "v1.TaintEffect", "v1.URIScheme"})
+
+
+def _fitted(
+    info: KindInfo,
+    made: Json,
+    shown: str,
+    field_validation: str,
+    repeated: tuple[str, ...],
+    words: Callable[[str], str] = str,
+) -> Decoded:
     try:
         return decoded(info, made, field_validation, repeated=repeated, patched=True)
     except BadObject as problem:
-        raise InvalidObject([invalid("patch", shown, problem.message)], anonymous=True) from problem
+        raise InvalidObject([invalid("patch", shown, words(problem.message))], anonymous=True) from problem
