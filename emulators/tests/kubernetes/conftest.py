@@ -110,11 +110,7 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         if request.param == "embedded":
             connect = await _embedded(stack, tmp_path)
         else:
-            running, authority = request.getfixturevalue("binaries")
-
-            def connect(role: str) -> Client:
-                return HttpClient(running.server, context=authority.client_context(authority.client(role)))
-
+            connect = _real(*request.getfixturevalue("binaries"))
         admin = connect("admin")
         objects = Objects(admin)
         namespace = f"t{secrets.token_hex(4)}"
@@ -137,6 +133,10 @@ async def _embedded(stack: contextlib.AsyncExitStack, folder: Path) -> Callable[
     await server.start()
     stack.push_async_callback(server.stop)
     return lambda role: server.client(role_user(role))
+
+
+def _real(running: RunningBinaries, authority: ClusterAuthority) -> Callable[[str], Client]:
+    return lambda role: HttpClient(running.server, context=authority.client_context(authority.client(role)))
 
 
 async def _clean(objects: Objects, namespace: str) -> None:
@@ -163,9 +163,13 @@ async def make_node(objects: Objects, name: str, *, cpu: str = "4", memory: str 
     return await objects.patch(NODE, None, name, wanted)
 
 
-def _condition(type_: str) -> JsonObject:
+def _condition(type_: str, *, heard: bool = True) -> JsonObject:
+    """One that holds; those of nodes say when the node was heard of last."""
     now = timestamp(RealClock().now())
-    return {"type": type_, "status": "True", "lastTransitionTime": now, "lastHeartbeatTime": now, "reason": "Test"}
+    found: JsonObject = {"type": type_, "status": "True", "lastTransitionTime": now, "reason": "Test"}
+    if heard:
+        found["lastHeartbeatTime"] = now
+    return found
 
 
 class Kubelets:
@@ -220,7 +224,7 @@ class Kubelets:
             "podIP": address,
             "podIPs": [{"ip": address}],
             "startTime": now,
-            "conditions": [] if end else [_condition("Ready"), _condition("ContainersReady")],
+            "conditions": [] if end else [_condition("Ready", heard=False), _condition("ContainersReady", heard=False)],
             "containerStatuses": [
                 {
                     "name": str(each["name"]),
@@ -234,9 +238,6 @@ class Kubelets:
                 if isinstance(each, dict)
             ],
         }
-        for each in mapping(status)["conditions"] or []:  # type: ignore[union-attr]  # a list, above
-            if isinstance(each, dict):
-                each.pop("lastHeartbeatTime", None)
         await self.objects.patch(
             POD,
             namespace_of(pod),

@@ -55,7 +55,7 @@ def use(*milli: int) -> dict[str, Measured]:
 def wanted(
     current: int, pods: list[JsonObject], metrics: dict[str, Measured], percent: int | None = 50, **changes: Any
 ) -> Result:
-    arguments = {
+    arguments: dict[str, Any] = {
         "current": current,
         "resource": "cpu",
         "container": None,
@@ -343,4 +343,4 @@ async def test_no_measurement_changes_nothing_and_is_told() -> None:
         "the HPA was unable to compute the replica count: failed to get cpu utilization: "
         "unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: "
     )
-    assert {each["reason"] for each in api.events} == {"FailedGetResourceMetric", "FailedComputeMetricsReplicas"}
+    assert {str(each["reason"]) for each in api.events} == {"FailedGetResourceMetric", "FailedComputeMetricsReplicas"}

@@ -87,7 +87,7 @@ def test_a_pod_without_address_or_port_or_that_ended_is_no_endpoint() -> None:
 @given(st.sets(st.integers(0, 400)), st.sets(st.integers(0, 400)))
 def test_slices_show_every_pod_once_and_hold_a_hundred_at_most(before: set[int], after: set[int]) -> None:
     first = slices.plan_service(service(), backends_of(service(), map(backend, sorted(before))), [], {})
-    existing = [
+    existing: list[JsonObject] = [
         {**each, "metadata": {**mapping(each, "metadata"), "name": str(i)}} for i, each in enumerate(first.create)
     ]
     changes = slices.plan_service(service(), backends_of(service(), map(backend, sorted(after))), existing, {})
