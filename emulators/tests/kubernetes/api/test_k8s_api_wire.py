@@ -96,7 +96,7 @@ async def test_forms_of_answers(served: Served) -> None:
 async def test_bodies_in_every_form(served: Served) -> None:
     async with served.http() as http:
         yaml = await http.post(
-            MAPS, content="metadata: {name: y}\ndata: {a: b}\n", headers={"content-type": "application/yaml"}
+            MAPS, content="metadata: {name: w}\ndata: {a: b}\n", headers={"content-type": "application/yaml"}
         )
         assert yaml.json()["data"] == {"a": "b"}
         # An envelope with type and object: metadata{name: "p"}, data{"a": "b"}.
