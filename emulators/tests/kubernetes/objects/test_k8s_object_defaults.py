@@ -1,4 +1,4 @@
-"""Defaults are those of a real API server: recorded pairs, and live where ``KUBEBUILDER_ASSETS`` is set."""
+"""Defaults are those of a real API server: recorded pairs, which make_defaults.py records anew."""
 
 from __future__ import annotations
 
