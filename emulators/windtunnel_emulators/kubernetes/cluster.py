@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.files import private_folder
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock, Pace
+    from windtunnel_emulators.kubernetes.autoscaling import PoolAutoscaler
     from windtunnel_emulators.kubernetes.client.interface import Client, Component
     from windtunnel_emulators.kubernetes.engines.interface import Engine, RunningCluster
     from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
@@ -60,7 +61,6 @@ class Surroundings:
 class _Node:
     agent: NodeAgent
     client: Client
-    parts: list[Component] = field(default_factory=list["Component"])
 
 
 class Cluster:
@@ -78,6 +78,10 @@ class Cluster:
         self._proxy: ServiceProxy | None = None
         self._components: list[Component] = []
         self._nodes: dict[str, _Node] = {}
+        self._admin: Client | None = None
+        self._scaler: PoolAutoscaler | None = None
+        self._changing = asyncio.Lock()
+        """Held while nodes come and go: by a change of the plan, or by the autoscaler."""
 
     @property
     def running(self) -> RunningCluster | None:
@@ -106,13 +110,16 @@ class Cluster:
         try:
             self._running = await self._around.engine.start(self._definition())
             await self._start_components(self._running)
-            await self._align_nodes()
+            await self._align()
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Containers end, the API is gone; objects stay."""
+        if self._scaler is not None:
+            await self._scaler.stop()
+            self._scaler = None
         await asyncio.gather(*(self._stop_node(name) for name in list(self._nodes)))
         components, self._components = self._components, []
         for component in reversed(components):
@@ -120,7 +127,7 @@ class Cluster:
         if self._network is not None:
             await self._network.stop()
             self._network = None
-        clients, self._clients = self._clients, []
+        clients, self._clients, self._admin = self._clients, [], None
         for client in clients:
             await client.close()
         running, self._running = self._running, None
@@ -143,7 +150,7 @@ class Cluster:
             return
         if plan.version != self._running.version:
             await self._running.upgrade(plan.version)
-        await self._align_nodes()
+        await self._align()
         if former.pools != plan.pools:
             await self._align_objects()
 
@@ -174,6 +181,12 @@ class Cluster:
         found = self._required().client(role)
         self._clients.append(found)
         return found
+
+    def administrator(self) -> Client:
+        """The one client that the cluster itself uses. Raises ``EngineProblem`` while it is stopped."""
+        if self._admin is None:
+            self._admin = self.client("admin")
+        return self._admin
 
     def kubelet_context(self) -> ssl.SSLContext:
         """TLS of a client of the nodes' own APIs."""
@@ -229,17 +242,49 @@ class Cluster:
         if started.metrics is not None:
             await components.aggregate(running, started.metrics)
 
-    async def _align_nodes(self) -> None:
-        """Start the nodes that should be there, and drain and remove the others."""
+    async def _align(self) -> None:
+        """The nodes that should be there, and what scales them."""
         if self._required().parts.nodes:
             await self._align_given_nodes()
             return
+        async with self._changing:
+            await self._align_nodes()
+        if self._scaler is None and any(pool.bounds for pool in self.plan.pools):
+            from windtunnel_emulators.kubernetes import components
+
+            self._scaler = components.autoscaler(self, self._around)
+            await self._scaler.start()
+
+    def present(self) -> dict[str, list[str]]:
+        """The names of the nodes of each pool, oldest first."""
+        return {pool.name: [entry.name for entry in self._roster.of(pool.name)] for pool in self.plan.pools}
+
+    async def add_nodes(self, pool: str, count: int) -> None:
+        """More nodes of a pool that scales itself, within its bounds. Raises ``EngineProblem``."""
+        async with self._changing:
+            for wanted in self.plan.pools:
+                if wanted.name == pool and wanted.bounds is not None:
+                    for _ in range(min(count, wanted.bounds[1] - len(self._roster.of(pool)))):
+                        self._roster.put(self._new_entry(wanted))
+            await self._align_nodes()
+
+    async def remove_node(self, name: str) -> None:
+        """Drain a node and take it away."""
+        async with self._changing:
+            entry = next((entry for entry in self._roster.all() if entry.name == name), None)
+            if entry is not None:
+                await self._remove_node(entry)
+                if self._proxy is not None:
+                    self._proxy.nodes_changed()
+
+    async def _align_nodes(self) -> None:
+        """Start the nodes that should be there, and drain and remove the others."""
         pools = {pool.name: pool for pool in self.plan.pools}
         leaving: list[Entry] = []
         for name in self._roster.pools() | pools.keys():
             pool = pools.get(name)
             present = self._roster.of(name)
-            wanted = 0 if pool is None else pool.count
+            wanted = 0 if pool is None else _wanted(pool, len(present))
             leaving += present[wanted:]
             for _ in range(wanted - len(present)):
                 assert pool is not None
@@ -260,9 +305,14 @@ class Cluster:
         """Name the pool of each node that the engine has. Raises ``EngineProblem`` for another number of them."""
         from windtunnel_emulators.kubernetes import components
 
-        client = self.client("admin")
+        client = self.administrator()
         names = await components.node_names(client)
         wanted = [pool for pool in self.plan.pools for _ in range(pool.count)]
+        if any(pool.bounds for pool in self.plan.pools):
+            raise EngineProblem(
+                f"pools of cluster {self.plan.name!r} are to scale themselves, and the nodes of the engine"
+                f" '{self._around.engine.name}' do not change in number; turn enableAutoScaling off"
+            )
         if len(names) != len(wanted):
             raise EngineProblem(
                 f"cluster {self.plan.name!r} has {len(names)} nodes of the engine '{self._around.engine.name}', whose"
@@ -337,7 +387,7 @@ class Cluster:
             await node.client.close()
 
     async def _remove_node(self, entry: Entry) -> None:
-        client = self.client("admin")
+        client = self.administrator()
         left = await draining.drain(client, self._around.clock, entry.name, limit_s=self._drain_s())
         if left:
             _log.warning("node %s goes with pods that could not be evicted: %s", entry.name, ", ".join(left))
@@ -347,7 +397,7 @@ class Cluster:
 
     async def _renew_node(self, entry: Entry, pool: PoolPlan) -> None:
         """Drain a node and start it as its pool is now. Raises ``EngineProblem`` when budgets do not let it drain."""
-        client = self.client("admin")
+        client = self.administrator()
         left = await draining.drain(client, self._around.clock, entry.name, limit_s=self._drain_s())
         if left:
             await draining.cordon(client, entry.name, on=False)
@@ -373,7 +423,7 @@ class Cluster:
         """Labels and taints of nodes that stay, as their pools have them now."""
         from windtunnel_emulators.kubernetes import components
 
-        client = self.client("admin")
+        client = self.administrator()
         pools = {pool.name: pool for pool in self.plan.pools}
         for entry in self._roster.all():
             await components.relabel(client, self.plan, pools[entry.pool], entry)
@@ -388,7 +438,9 @@ class Cluster:
         return self._around.pace.backoff(_DRAIN_S)
 
 
-def with_counts(plan: ClusterPlan, counts: dict[str, int]) -> ClusterPlan:
-    """The plan with other numbers of nodes, by pool."""
-    pools = tuple(replace(pool, count=counts.get(pool.name, pool.count)) for pool in plan.pools)
-    return replace(plan, pools=pools)
+def _wanted(pool: PoolPlan, present: int) -> int:
+    """How many nodes a pool is to have: those it has, where it scales itself and is within its bounds."""
+    if pool.bounds is None or pool.count == 0:
+        return pool.count
+    low, high = pool.bounds
+    return min(max(present or pool.count, low), high)

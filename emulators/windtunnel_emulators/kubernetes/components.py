@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
+from windtunnel_emulators.kubernetes.autoscaling import PoolAutoscaler
 from windtunnel_emulators.kubernetes.client.informer import Informer
 from windtunnel_emulators.kubernetes.client.interface import MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from windtunnel_emulators.kubernetes.client.kinds import NODE
@@ -19,7 +20,8 @@ from windtunnel_emulators.kubernetes.metrics.server import GROUP, VERSION, Metri
 from windtunnel_emulators.kubernetes.network.network import ClusterNetwork
 from windtunnel_emulators.kubernetes.network.proxy import ServiceProxy
 from windtunnel_emulators.kubernetes.node.agent import NodeAgent
-from windtunnel_emulators.kubernetes.node.definition import NodeDefinition, Taint, node_labels
+from windtunnel_emulators.kubernetes.node.definition import NodeDefinition, Taint, allocatable, node_labels
+from windtunnel_emulators.kubernetes.roster import Entry
 from windtunnel_emulators.kubernetes.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from windtunnel_emulators.clock import Clock
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.client.interface import Client, Component
     from windtunnel_emulators.kubernetes.cluster import Cluster, Surroundings
     from windtunnel_emulators.kubernetes.engines.interface import RunningCluster
     from windtunnel_emulators.kubernetes.plan import ClusterPlan, PoolPlan
-    from windtunnel_emulators.kubernetes.roster import Entry
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +165,41 @@ def definition(plan: ClusterPlan, pool: PoolPlan, entry: Entry, pod_cidr: str) -
         region=plan.region,
         provider_id=f"{plan.provider}/virtualMachineScaleSets/{entry.name[:-6]}/virtualMachines/{entry.index}",
     )
+
+
+def autoscaler(cluster: Cluster, around: Surroundings) -> PoolAutoscaler:
+    """What scales the pools that have bounds."""
+
+    def pools() -> dict[str, tuple[JsonObject, tuple[int, int]]]:
+        return {
+            pool.name: (_template(cluster.plan, pool), pool.bounds)
+            for pool in cluster.plan.pools
+            if pool.bounds is not None
+        }
+
+    return PoolAutoscaler(
+        cluster.administrator(),
+        around.clock,
+        around.pace,
+        settings=cluster.plan.autoscaler,
+        pools=pools,
+        present=cluster.present,
+        add=cluster.add_nodes,
+        remove=cluster.remove_node,
+    )
+
+
+def _template(plan: ClusterPlan, pool: PoolPlan) -> JsonObject:
+    """A node as the pool would make one."""
+    entry = Entry(name=f"aks-{pool.name}-template", pool=pool.name, index=0, block=0, address="", version=pool.version)
+    made = definition(plan, pool, entry, "")
+    labels: JsonObject = dict(node_labels(made))
+    taints: list[Json] = [taint.to_json() for taint in made.taints]
+    return {
+        "metadata": {"name": made.name, "labels": labels},
+        "spec": {"taints": taints},
+        "status": {"allocatable": allocatable(made)},
+    }
 
 
 async def relabel(client: Client, plan: ClusterPlan, pool: PoolPlan, entry: Entry) -> None:

@@ -206,3 +206,29 @@ async def test_an_upgrade_makes_nodes_anew_one_after_the_other(tmp_path: Path) -
         assert not any(n["spec"].get("unschedulable") for n in found)
         await machine.eventually(lambda: ready_pods(client, 2))
         await asyncio.sleep(0)
+
+
+async def test_a_pool_grows_for_pods_without_a_node_and_shrinks_when_they_are_gone(machine: Machine) -> None:
+    settings = {"scale-down-unneeded-time": "1m", "scale-down-delay-after-add": "1m"}
+    cluster = machine.cluster(replace(plan(pool(bounds=(1, 3))), autoscaler=settings))
+    await cluster.start()
+    client = cluster.client("admin")
+    wanted = deployment(5)
+    template = wanted["spec"]["template"]["spec"]
+    template["terminationGracePeriodSeconds"] = 0
+    template["containers"][0]["resources"] = {"requests": {"cpu": "3"}}
+    await client.request("POST", DEPLOYMENT.path("default"), body=wanted)
+    await machine.eventually(lambda: _nodes_are(client, 3))
+    await machine.eventually(lambda: _running_are(client, 3))
+    assert cluster.autoscaled == {"np1": 3}
+    await client.request("DELETE", DEPLOYMENT.path("default", "web"))
+    await machine.eventually(lambda: _nodes_are(client, 1))
+
+
+async def _nodes_are(client: Client, count: int) -> bool:
+    return len(await nodes(client)) == count
+
+
+async def _running_are(client: Client, count: int) -> bool:
+    found: Any = await client.request("GET", POD.path("default"), query={"fieldSelector": "status.phase=Running"})
+    return len(found["items"]) == count
