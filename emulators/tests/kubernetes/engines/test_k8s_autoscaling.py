@@ -9,7 +9,7 @@ from windtunnel_emulators.kubernetes.scheduler.nodes import PodInfo
 
 
 def waiting(count: int, cpu: str = "1", **spec: Any) -> list[PodInfo]:
-    container = {"name": "main", "resources": {"requests": {"cpu": cpu}}}
+    container: Any = {"name": "main", "resources": {"requests": {"cpu": cpu}}}
     return [
         PodInfo.of({"metadata": {"name": f"p{i}", "uid": str(i)}, "spec": {"containers": [container], **spec}})
         for i in range(count)
