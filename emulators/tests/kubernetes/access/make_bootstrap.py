@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RESOURCES = (
     "clusterroles.rbac.authorization.k8s.io",
@@ -23,7 +24,7 @@ RESOURCES = (
 KEPT = ("name", "namespace", "labels", "annotations")
 
 
-def compact(item: dict) -> dict:
+def compact(item: dict[str, Any]) -> dict[str, Any]:
     """What the server was told, without what it said itself."""
     made = {name: value for name, value in item.items() if name not in ("metadata", "apiVersion", "status")}
     if "aggregationRule" in made:

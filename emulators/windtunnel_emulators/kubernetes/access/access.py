@@ -10,6 +10,7 @@ from windtunnel_emulators.kubernetes.access.admission.chain import Chain
 from windtunnel_emulators.kubernetes.access.allocation.services import ServiceAllocation
 from windtunnel_emulators.kubernetes.access.authentication import Authentication
 from windtunnel_emulators.kubernetes.access.authorizer import Authorizer
+from windtunnel_emulators.kubernetes.access.endpoints import ServiceEndpoints
 from windtunnel_emulators.kubernetes.access.escalation import Escalation
 from windtunnel_emulators.kubernetes.access.interface import MASTERS, SERVER, Decision
 from windtunnel_emulators.kubernetes.access.nodes import NodeRules
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.jsontypes import JsonObject
-    from windtunnel_emulators.kubernetes.access.admission.webhooks import Resolver
     from windtunnel_emulators.kubernetes.access.interface import Admission, Attributes, SpecialSubresource, User
     from windtunnel_emulators.kubernetes.api.registry import Registry
     from windtunnel_emulators.kubernetes.api.storage import Storage
@@ -42,17 +42,13 @@ _DISCOVERY, _KEYS = "/.well-known/openid-configuration", "/openid/v1/jwks"
 class ClusterAccess:
     """``Access`` with a cluster's own keys."""
 
-    def __init__(
-        self, authority: ClusterAuthority, clock: Clock, *, issuer: str = ISSUER, resolve: Resolver | None = None
-    ) -> None:
-        """``resolve`` says where Services are served that webhooks name; without it none is."""
+    def __init__(self, authority: ClusterAuthority, clock: Clock, *, issuer: str = ISSUER) -> None:
         self._authority = authority
         self._clock = clock
         self._tokens = AccountTokens(Signer(authority.service_account_key), issuer=issuer)
         static = {token: role_user(role) for role, token in authority.tokens.items()}
         self._authentication = Authentication(self._tokens, static, self.authorize)
         self._specials: dict[tuple[str, str, str], SpecialSubresource] = {}
-        self._resolve = resolve or _nowhere
         self._state: State | None = None
         self._authorizer: Authorizer | None = None
         self._chain: Chain | None = None
@@ -71,7 +67,7 @@ class ClusterAccess:
         CertificateSigner(state, self._authority).start()
         self._state = state
         self._authorizer = Authorizer(roles, nodes)
-        chain = Chain(state, Escalation(roles, self.authorize), allocation, self.authorize, self._resolve)
+        chain = Chain(state, Escalation(roles, self.authorize), allocation, self.authorize, ServiceEndpoints(state))
         chain.start()
         self._chain = chain
         specials = (
@@ -156,7 +152,3 @@ def role_user(role: str) -> User:
     """The user of one of ``certificates.CLIENTS``: what its certificate says."""
     name, groups = CLIENTS[role]
     return users.named(name, groups)
-
-
-def _nowhere(namespace: str, name: str, port: int) -> tuple[str, int] | None:
-    return None

@@ -240,9 +240,10 @@ def _status(hook: Hook, found: JsonObject) -> Failure:
 
 
 def _refused(hook: Hook, problem: Failure) -> Failure:
-    said = as_str(problem.status.get("message"))
+    said = str(problem)
     what = f'admission webhook "{hook.name}" denied the request'
-    problem.status["message"] = f"{what}: {said}" if said else f"{what} without explanation"
-    if not problem.status.get("reason"):
-        problem.status.pop("reason", None)
-    return problem
+    message = f"{what}: {said}" if said else f"{what} without explanation"
+    made = failure(problem.code, problem.reason, message, as_object(problem.status.get("details")) or None)
+    if not problem.reason:
+        del made.status["reason"]
+    return made

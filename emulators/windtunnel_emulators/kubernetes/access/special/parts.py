@@ -59,7 +59,7 @@ def resize(old: JsonObject, new: JsonObject) -> JsonObject:
 
 
 def approval(old: JsonObject, new: JsonObject) -> JsonObject:
-    """Of a certificate signing request: its conditions."""
+    """Of a certificate signing request: its conditions, and its metadata."""
     status = {**as_object(old.get("status"))}
     sent = as_object(new.get("status")).get("conditions")
     if sent:
@@ -71,8 +71,8 @@ def approval(old: JsonObject, new: JsonObject) -> JsonObject:
 
 
 def finalize(old: JsonObject, new: JsonObject) -> JsonObject:
-    """Of a namespace: its own finalizers."""
-    return {**_version(old, new), "spec": new.get("spec", {})}
+    """Of a namespace: its own finalizers, and its metadata."""
+    return {**old, "metadata": new.get("metadata", {}), "spec": new.get("spec", {})}
 
 
 PARTS: dict[tuple[str, str, str], Part] = {
