@@ -34,12 +34,12 @@ def compact(item: dict[str, Any]) -> dict[str, Any]:
 
 def main(kubectl: str, kubeconfig: str, output: Path) -> None:
     """Ask, and write one object per line."""
-    found = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for resource in RESOURCES:
         command = [kubectl, "--kubeconfig", kubeconfig, "get", resource, "-A", "-o", "json"]
         items = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["items"]
         found[resource] = [compact(item) for item in items]
-    lines = []
+    lines: list[str] = []
     for resource, items in found.items():
         inside = ",\n".join("  " + json.dumps(item, separators=(",", ":")) for item in items)
         lines.append(f" {json.dumps(resource)}: [\n{inside}\n ]")

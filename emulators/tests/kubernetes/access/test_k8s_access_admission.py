@@ -206,7 +206,7 @@ async def test_a_new_node_is_not_ready_and_writes_itself_only(lab: Lab) -> None:
     assert 'pod does not have "kubernetes.io/config.mirror" annotation' in str(mirror)
 
 
-async def _policy(lab: Lab, validations: Any, actions: Any, binding: Any = None, **spec: Any) -> None:
+async def _policy(lab: Lab, validations: Any, actions: Any, binding: dict[str, Any] | None = None, **spec: Any) -> None:
     rule: Any = {
         "apiGroups": [""],
         "apiVersions": ["v1"],

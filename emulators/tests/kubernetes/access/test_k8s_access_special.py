@@ -17,7 +17,7 @@ from windtunnel_emulators.server import Listeners
 from windtunnel_emulators.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from tests.kubernetes.access.conftest import Lab
@@ -171,7 +171,7 @@ async def test_certificates_are_approved_by_those_who_may_and_never_for_masters(
 
 
 @contextlib.asynccontextmanager
-async def _webhook(folder: Path, answer: Callable[[Any], Any]) -> AsyncIterator[tuple[int, str, list[Any]]]:
+async def _webhook(folder: Path, answer: Callable[[Any], Any]) -> AsyncGenerator[tuple[int, str, list[Any]]]:
     """A webhook over TLS: its port, what its certificate is checked with, and what it was asked."""
     import ssl
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.api.registry import Registry
     from windtunnel_emulators.kubernetes.api.storage import Storage
     from windtunnel_emulators.kubernetes.client.interface import Kind
@@ -92,9 +92,9 @@ class Admission:
     old: JsonObject | None
     user: User
     dry_run: bool = False
-    options: JsonObject = field(default_factory=dict)
+    options: JsonObject = field(default_factory=dict[str, "Json"])
     """``CreateOptions`` and the like, for webhooks and policies."""
-    warnings: list[str] = field(default_factory=list, compare=False)
+    warnings: list[str] = field(default_factory=list[str], compare=False)
     """Admission adds what the client is to be warned of."""
 
 
@@ -111,7 +111,7 @@ class SpecialRequest:
     body: JsonObject
     """Decoded; of the subresource's own kind."""
     dry_run: bool = False
-    warnings: list[str] = field(default_factory=list, compare=False)
+    warnings: list[str] = field(default_factory=list[str], compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,9 @@ class Reviews:
             raise _anonymous(AUTHORIZATION, cause)
         body = request.body
         if not meta.text(body, "namespace"):
-            body = {**body, "metadata": {**meta.of(body), "namespace": request.namespace}}
+            metadata: JsonObject = {**meta.of(body), "namespace": request.namespace}
+            with_place: JsonObject = {**body, "metadata": metadata}
+            body = with_place
         return self._reviewed(body, _user(spec), spec)
 
     def _reviewed(self, body: JsonObject, user: User, spec: JsonObject) -> SpecialReply:

@@ -102,6 +102,15 @@ class Expressions:
 
             return apply
 
+        def decided(name: str) -> Callable[..., object]:
+            def read(decision: object) -> object:
+                return cast("dict[str, object]", decision)[_DECIDED + name]
+
+            return read
+
+        def errored(_: object) -> bool:
+            return False
+
         def account(asked: object, namespace: str, name: str) -> object:
             return {_ASKED: {**_inside(asked), "account": f"{namespace}:{name}"}}
 
@@ -114,9 +123,9 @@ class Expressions:
             "path": with_field("path"),
             "serviceAccount": account,
             "check": self._check,
-            "allowed": lambda decided: cast("dict[str, object]", decided)[_DECIDED + "allowed"],
-            "reason": lambda decided: cast("dict[str, object]", decided)[_DECIDED + "reason"],
-            "errored": lambda decided: False,
+            "allowed": decided("allowed"),
+            "reason": decided("reason"),
+            "errored": errored,
         }
 
     def _check(self, asked: object, verb: str) -> object:

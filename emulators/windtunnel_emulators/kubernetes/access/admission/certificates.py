@@ -103,5 +103,5 @@ def _asks_for_masters(whole: JsonObject) -> bool:
 def approved(whole: JsonObject) -> bool:
     """Whether a request is to be signed and has not been."""
     status = as_object(whole.get("status"))
-    types = {as_object(one).get("type") for one in as_list(status.get("conditions"))}
+    types = {as_str(as_object(one).get("type")) for one in as_list(status.get("conditions"))}
     return "Approved" in types and not types & {"Denied", "Failed"} and not status.get("certificate")

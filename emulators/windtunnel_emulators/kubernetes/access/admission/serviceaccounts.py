@@ -120,10 +120,11 @@ def _with_token(spec: JsonObject) -> JsonObject:
     for group in ("initContainers", "containers"):
         containers: list[Json] = []
         for one in as_list(spec.get(group)):
-            container = as_object(one)
+            container = dict(as_object(one))
             if not _has_mount(container):
                 needed = True
-                container = {**container, "volumeMounts": [*as_list(container.get("volumeMounts")), mount]}
+                mounts: list[Json] = [*as_list(container.get("volumeMounts")), mount]
+                container["volumeMounts"] = mounts
             containers.append(container)
         if containers:
             made[group] = containers

@@ -82,7 +82,7 @@ def carried(new: JsonObject, old: JsonObject) -> JsonObject:
 
 def dropped(new: JsonObject, old: JsonObject) -> JsonObject:
     """The next spec without what its type has no use for, unless it has just been set."""
-    made = new
+    made: JsonObject = new
     if needs_address(old) and not needs_address(new):
         if not made.get("clusterIP") or _same(old, new, "clusterIP", "clusterIPs"):
             made = _without(made, "clusterIP", "clusterIPs")
@@ -91,9 +91,9 @@ def dropped(new: JsonObject, old: JsonObject) -> JsonObject:
                 made = _without(made, name)
         if _same(old, new, "internalTrafficPolicy"):
             made = _without(made, "internalTrafficPolicy")
-    before = [as_object(port).get("nodePort") for port in as_list(old.get("ports"))]
-    after = [as_object(port).get("nodePort") for port in as_list(new.get("ports"))]
-    if needs_node_ports(old) and not needs_node_ports(new) and set(after) <= {*before, None}:
+    before = {number_of(as_object(port).get("nodePort")) for port in as_list(old.get("ports"))}
+    after = {number_of(as_object(port).get("nodePort")) for port in as_list(new.get("ports"))}
+    if needs_node_ports(old) and not needs_node_ports(new) and after <= before | {0}:
         ports: list[Json] = [_without(as_object(port), "nodePort") for port in as_list(made.get("ports"))]
         if ports:
             made = {**made, "ports": ports}

@@ -43,9 +43,9 @@ class _Draft:
     """What one Service is about to get, and what it cannot get."""
 
     owner: Owner
-    problems: list[Cause] = field(default_factory=list)
-    addresses: list[str] = field(default_factory=list)
-    ports: list[int] = field(default_factory=list)
+    problems: list[Cause] = field(default_factory=list[causes.Cause])
+    addresses: list[str] = field(default_factory=list[str])
+    ports: list[int] = field(default_factory=list[int])
 
 
 class ServiceAllocation:
