@@ -40,11 +40,13 @@ def build_context(
     python: str | None = None,
     *,
     also: tuple[str, ...] = (),
+    base: str | None = None,
 ) -> Context:
     """Raises ``InvalidSpec`` for a script that cannot work, ``MissingExtra`` without the scoring server.
 
     ``python`` is the version of the base image; default: that of this interpreter, whose packages are pinned.
-    ``also`` are packages that are installed here and in the image, in the same versions.
+    ``also`` are packages that are installed here and in the image, in the same versions; ``base`` is the image to
+    start from where it is not Docker Hub's Python.
     """
     python = python_of(python)
     names.check_model(model_name)
@@ -60,7 +62,9 @@ def build_context(
         if script.requirements is not None:
             requirements += scripts.check_requirements(script.requirements, pinned)
     entries.append(Entry.of_bytes("requirements.txt", "".join(f"{line}\n" for line in requirements).encode()))
-    text = dockerfile(model_name, python, wheel_name(), SCORING_PORT, SCORING_COMMAND, with_script=script is not None)
+    text = dockerfile(
+        model_name, python, wheel_name(), SCORING_PORT, SCORING_COMMAND, with_script=script is not None, base=base
+    )
     entries.append(Entry.of_bytes("Dockerfile", text))
     return Context(entries)
 
@@ -92,11 +96,18 @@ def image_name(context: Context, model_name: str) -> str:
 
 
 def dockerfile(
-    model_name: str, python: str, wheel: str, port: int, command: Sequence[str], *, with_script: bool = False
+    model_name: str,
+    python: str,
+    wheel: str,
+    port: int,
+    command: Sequence[str],
+    *,
+    with_script: bool = False,
+    base: str | None = None,
 ) -> bytes:
     """The Dockerfile of an image that serves a model."""
     lines = [
-        f"FROM python:{python}-slim",
+        f"FROM {base or f'python:{python}-slim'}",
         "ENV PYTHONUNBUFFERED=1",
         f"ENV AML_APP_ROOT={APP_ROOT}",
         f"ENV AZUREML_MODEL_DIR={MODELS}/{model_name}/{MODEL_VERSION}",

@@ -102,6 +102,7 @@ SETTINGS: dict[str, Setting] = {
             also=("OTEL_EXPORTER_OTLP_ENDPOINT",),
         ),
         Setting(key="storage", help="storage account for collected inputs and predictions; created when missing"),
+        Setting(key="base_image", help="what images start from; default: Docker Hub's python, slim"),
         Setting(key="python", help="Python version of the image; default: this interpreter's"),
         Setting(key="state_dir", help="folder of the emulators; also finds those that run"),
         Setting(key="port", kind=Kind.WHOLE, help="port of the emulators' front door; 0: any free one"),

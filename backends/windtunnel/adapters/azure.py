@@ -156,6 +156,7 @@ class AzureBackend(Backend):
             registry_identity=profile.text("registry_identity"),
             fpga_quota=1 if quota is None else int(quota),
             python=profile.text("python"),
+            base_image=profile.text("base_image"),
             storage=profile.text("storage"),
             otlp_endpoint=profile.text("otlp_endpoint"),
             workspace=profile.text("cluster") or DEFAULT_CLUSTER,

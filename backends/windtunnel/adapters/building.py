@@ -42,6 +42,8 @@ class Settings:
     fpga_quota: int = 1
     """FPGA services in the resource group; Azure ML's workspaces had one until more was asked for."""
     python: str | None = None
+    base_image: str | None = None
+    """What images start from; None for Docker Hub's Python."""
     storage: str | None = None
     """The storage account for collected inputs and predictions."""
     otlp_endpoint: str | None = None
@@ -71,7 +73,12 @@ class Building:
         model.check_target(self.target)
         model.check_runtime(self._runtime)
         return model, packaging.build_context(
-            model, spec.effective_model_name, spec.script, self._settings.python, also=self.also_needed(spec)
+            model,
+            spec.effective_model_name,
+            spec.script,
+            self._settings.python,
+            also=self.also_needed(spec),
+            base=self._settings.base_image,
         )
 
     def also_needed(self, spec: Spec) -> tuple[str, ...]:

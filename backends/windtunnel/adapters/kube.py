@@ -47,6 +47,9 @@ class _Response(Protocol):
 class _Api(Protocol):
     """What of the official ``ApiClient`` is used; the package has no types."""
 
+    rest_client: Any
+    """Its pool of connections, which its own ``close`` leaves open."""
+
     def call_api(self, path: str, method: str, /, **options: object) -> _Response: ...
     def close(self) -> None: ...
 
@@ -126,6 +129,7 @@ class Kube:
 
     def close(self) -> None:
         """Close the connections."""
+        self._api.rest_client.pool_manager.clear()
         self._api.close()
 
     def _call(
