@@ -268,6 +268,23 @@ async def test_a_policy_knows_variables_conditions_parameters_and_who_asks(lab: 
     )
 
 
+async def test_a_policy_speaks_of_nothing_that_it_cannot_know(lab: Lab) -> None:
+    spec: Any = {
+        "matchConstraints": {
+            "resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+            ]
+        },
+        "validations": [{"expression": "params.x == 1"}],
+    }
+    refused = await lab.refused("POST", POLICIES, {"metadata": {"name": "p"}, "spec": spec})
+    assert str(refused) == (
+        'ValidatingAdmissionPolicy.admissionregistration.k8s.io "p" is invalid: spec.validations[0].expression:'
+        " Invalid value: \"params.x == 1\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'params'"
+        " (in container '')\n | params.x == 1\n | ^"
+    )
+
+
 async def test_the_class_that_is_the_default_is_filled_in(lab: Lab) -> None:
     annotations: Any = {"ingressclass.kubernetes.io/is-default-class": "true"}
     classes = "/apis/networking.k8s.io/v1/ingressclasses"

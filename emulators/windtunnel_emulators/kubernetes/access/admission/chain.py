@@ -111,6 +111,8 @@ class Chain:
             priorities.check_class(admission, self._state)
         elif place == (certificates.GROUP, "certificatesigningrequests"):
             certificates.check(admission, self._authorize)
+        elif place[0] == "admissionregistration.k8s.io":
+            self._policies.check_references(admission)
         limits.check(admission, self._state)
         self._policies.check(admission)
         await self._webhooks.validate(admission)

@@ -9,8 +9,9 @@ from windtunnel_emulators.jsontypes import as_list, as_object, as_str
 from windtunnel_emulators.kubernetes.access.admission import matching
 from windtunnel_emulators.kubernetes.access.admission.celvalues import Expressions
 from windtunnel_emulators.kubernetes.api import metadata as meta
-from windtunnel_emulators.kubernetes.api.failures import Failure, failure, qualified
-from windtunnel_emulators.kubernetes.objects.cel import CelError
+from windtunnel_emulators.kubernetes.api.failures import Failure, failure, invalid, qualified
+from windtunnel_emulators.kubernetes.objects import causes
+from windtunnel_emulators.kubernetes.objects.cel import CelError, compile_expression
 from windtunnel_emulators.kubernetes.objects.selectors import label_selector, labels_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _GROUP = "admissionregistration.k8s.io"
 POLICIES, BINDINGS = f"validatingadmissionpolicies.{_GROUP}", f"validatingadmissionpolicybindings.{_GROUP}"
+_KNOWN = frozenset({"object", "oldObject", "request", "namespaceObject", "variables", "authorizer"})
+"""What every policy's expressions may speak of."""
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAction"
 
@@ -66,6 +69,24 @@ class Policies:
 
         if self._state.get(POLICIES, "", name) is not None:
             await self._state.update(POLICIES, "", name, seen)
+
+    def check_references(self, admission: Admission) -> None:
+        """A policy's expressions speak of what they can know. Raises ``Failure`` 422."""
+        whole = admission.object
+        if whole is None or admission.subresource or admission.kind.plural != "validatingadmissionpolicies":
+            return
+        spec = as_object(whole.get("spec"))
+        known = _KNOWN | {"params"} if spec.get("paramKind") else _KNOWN
+        problems = [
+            causes.invalid(f"spec.{field}[{index}].{name}", source, f"compilation failed: {complaint}")
+            for field, names in (("variables", ("expression",)), ("validations", ("expression", "messageExpression")))
+            for index, one in enumerate(as_list(spec.get(field)))
+            for name in names
+            if (source := as_str(as_object(one).get(name))) and (complaint := _undeclared(source, known))
+        ]
+        if problems:
+            kind = admission.kind
+            raise invalid(kind.group, kind.name, admission.name, [problem.json() for problem in problems])
 
     def check(self, admission: Admission) -> None:
         """Raises ``Failure`` with what the policies that deny say; others' findings are warnings."""
@@ -150,6 +171,21 @@ class Policies:
         return found
 
 
+def _undeclared(source: str, known: frozenset[str]) -> str:
+    """What is said of a name that an expression cannot know; empty when there is none, or it is no expression."""
+    try:
+        unknown = compile_expression(source).names - known
+    except CelError:
+        return ""  # validation has the words
+    for name in sorted(unknown, key=source.find):
+        before = source[: source.find(name)]
+        line, column = before.count("\n") + 1, len(before.rpartition("\n")[2])
+        shown = source.splitlines()[line - 1]
+        place = f"ERROR: <input>:{line}:{column + 1}: undeclared reference to '{name}' (in container '')"
+        return f"{place}\n | {shown}\n | {'.' * column}^"
+    return ""
+
+
 def conditions_hold(spec: JsonObject, expressions: Expressions) -> bool:
     """Whether every ``matchCondition`` is true; one that is false counts before one that fails. Raises ``CelError``."""
     failed: CelError | None = None
@@ -200,8 +236,8 @@ def _denied(admission: Admission, first: Finding) -> Failure:
     details: JsonObject = {"name": admission.name} if admission.name else {}
     if kind.group:
         details["group"] = kind.group
-    causes: list[Json] = [{"message": first.message}]
-    details |= {"kind": kind.plural, "causes": causes}
+    reasons: list[Json] = [{"message": first.message}]
+    details |= {"kind": kind.plural, "causes": reasons}
     subject = qualified(kind.group, kind.plural)
     name = f' "{admission.name}"' if admission.name else ""
     message = f"{subject}{name} is forbidden: {first.message}"
