@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.jsontypes import as_list, as_object, as_str
@@ -24,6 +25,14 @@ def _namespace_name(text: str) -> list[str]:
     return ["must not contain dots"] if "." in text else names.label(text)
 
 
+def _address_name(text: str) -> list[str]:
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return ["not a valid ip address"]
+    return [] if str(parsed) == text else ["not a canonical ip address"]
+
+
 # Kinds whose names are not subdomains.
 _NAMES: dict[str, Callable[[str], list[str]]] = {
     "core/Namespace": _namespace_name,
@@ -33,6 +42,7 @@ _NAMES: dict[str, Callable[[str], list[str]]] = {
     "rbac.authorization.k8s.io/Role": names.path_segment,
     "rbac.authorization.k8s.io/RoleBinding": names.path_segment,
     "certificates.k8s.io/CertificateSigningRequest": names.subdomain,
+    "networking.k8s.io/IPAddress": _address_name,
     "apiregistration.k8s.io/APIService": names.path_segment,
     "flowcontrol.apiserver.k8s.io/FlowSchema": names.subdomain,
     "apiextensions.k8s.io/CustomResourceDefinition": names.subdomain,
