@@ -59,6 +59,7 @@ def pod(
 
 
 RUNNING = {"running": {"startedAt": (NOW - timedelta(seconds=5)).isoformat()}}
+NO_IMAGE = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
 LONG = {"running": {"startedAt": (NOW - timedelta(seconds=500)).isoformat()}}
 
 
@@ -95,7 +96,8 @@ def test_a_service_that_is_rolled_out_and_answers_is_healthy() -> None:
         ([deployment(ready=1, replicas=2)], [pod(RUNNING, ready=True)], True, "Transitioning"),
         ([deployment(ready=0)], [pod(LONG)], False, "Unhealthy"),
         ([deployment(ready=0)], [pod({"waiting": {"reason": "CrashLoopBackOff"}})], False, "Failed"),
-        ([deployment(ready=0)], [pod({"waiting": {"reason": "ImagePullBackOff", "message": "no"}})], False, "Failed"),
+        ([deployment(ready=0)], [pod(NO_IMAGE)], False, "Transitioning"),
+        ([deployment(ready=0)], [pod(NO_IMAGE, age=61)], False, "Failed"),
         ([deployment(ready=0)], [pod({"terminated": {"exitCode": 3, "reason": "Error"}})], False, "Failed"),
         ([deployment(ready=0)], [pod(RUNNING, lastState={"terminated": {"exitCode": 3}})], False, "Failed"),
         ([deployment(ready=0)], [pod(RUNNING, lastState={"terminated": {"exitCode": 137}})], False, "Transitioning"),

@@ -2,7 +2,8 @@
 
 all updated replicas are ready, and the router answers for it     Healthy
 a pod finds no node with room                                     Unschedulable, after five minutes Failed
-a container of the newest replicas crashes, or has no image       Failed
+a container of the newest replicas crashes                        Failed
+an image cannot be had                                            Transitioning, after a minute Failed
 replicas ready, but fewer than asked for                          Healthy as long as one is, of the newest
 nothing ready yet                                                 Transitioning at first, Unhealthy later
 """
@@ -33,6 +34,8 @@ REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 UNSCHEDULABLE_S = 300.0
 """Azure ML gives up after five minutes (how-to-troubleshoot-deployment)."""
 STARTING_S = 120.0
+PULLING_S = 60.0
+"""How long an image may fail to come before the service counts as failed."""
 _OWN_ENVIRONMENT = frozenset(
     {
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -174,6 +177,10 @@ class AksView:
         for pod in current:
             if (error := _crash(pod)) is not None:
                 return ServiceState.FAILED, error
+            if (error := _no_image(pod)) is not None:
+                # A kubelet tries again, and often has it then: a registry was busy, an image still on its way.
+                late = (now - _created(pod)).total_seconds() > PULLING_S
+                return (ServiceState.FAILED if late else ServiceState.TRANSITIONING), error
         for pod in current:
             found = _unschedulable(pod)
             if found is not None:
@@ -255,8 +262,6 @@ def _crash(pod: JsonObject) -> str | None:
         state, past = as_object(status.get("state")), as_object(status.get("lastState"))
         waiting = as_object(state.get("waiting"))
         reason = as_str(waiting.get("reason"))
-        if reason in _NO_IMAGE:
-            return f"Error: {reason}: {as_str(waiting.get('message'))}"
         ended = as_object(state.get("terminated")) or as_object(past.get("terminated"))
         if status.get("ready") is True or not (ended or reason in _NO_START):
             continue
@@ -270,6 +275,20 @@ def _crash(pod: JsonObject) -> str | None:
         hint = " Did your init method fail?" if code == 3 else ""
         return f"Error: container {as_str(status.get('name'))!r} has crashed with exit code {code}{detail}.{hint}"
     return None
+
+
+def _no_image(pod: JsonObject) -> str | None:
+    for status in _statuses(pod):
+        waiting = as_object(as_object(status.get("state")).get("waiting"))
+        reason = as_str(waiting.get("reason"))
+        if reason in _NO_IMAGE:
+            return f"Error: {reason}: {as_str(waiting.get('message'))}"
+    return None
+
+
+def _created(pod: JsonObject) -> datetime:
+    created = _time(as_str(as_object(pod.get("metadata")).get("creationTimestamp")))
+    return datetime.fromtimestamp(0, UTC) if created is None else created
 
 
 def _unschedulable(pod: JsonObject) -> tuple[datetime | None, str] | None:
