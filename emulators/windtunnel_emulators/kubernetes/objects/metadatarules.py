@@ -29,8 +29,8 @@ def _address_name(text: str) -> list[str]:
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
-        return ["not a valid ip address"]
-    return [] if str(parsed) == text else ["not a canonical ip address"]
+        return names.address(text)
+    return [] if str(parsed) == text else [f'must be in canonical form ("{parsed}")']
 
 
 # Kinds whose names are not subdomains.
