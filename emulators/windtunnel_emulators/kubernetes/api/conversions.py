@@ -140,8 +140,9 @@ def autoscaler_to_v2(whole: JsonObject) -> JsonObject:
     use = status.get("currentCPUUtilizationPercentage")
     if not current and use is not None:
         measured: JsonObject = {"name": "cpu", "current": {"averageUtilization": use}}
-        only: JsonObject = {"type": "Resource", "resource": measured}
-        current = [only]
+        only: Json = {"type": "Resource", "resource": measured}
+        listed: list[Json] = [only]
+        current = listed
     if current:
         shown["currentMetrics"] = current
     if conditions:
