@@ -7,6 +7,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -18,7 +19,7 @@ from transcript import Step, python_session, shell_session  # noqa: E402
 pytestmark = pytest.mark.kubernetes
 ENGINES = ("embedded", "binaries")
 
-type Transcript = dict[str, Step]
+Transcript: TypeAlias = dict[str, Step]
 
 
 def _programs() -> Path:
