@@ -35,19 +35,22 @@ def _cpu_s(pid: int) -> float:
 
 def test_listing_two_thousand_objects(benchmark: Benchmark, tmp_path: Path) -> None:
     seconds: list[float] = []
-    with running(tmp_path / "state") as emulators, emulators.client() as arm:
-        with api_client(make_cluster(arm, emulators, nodes=1)) as api:
-            for n in range(OBJECTS):
-                body = {"metadata": {"name": f"m{n}", "labels": {"n": str(n % 10)}}, "data": {"key": "value" * 20}}
-                api.post(_MAPS, json=body).raise_for_status()
+    with (
+        running(tmp_path / "state") as emulators,
+        emulators.client() as arm,
+        api_client(make_cluster(arm, emulators, nodes=1)) as api,
+    ):
+        for n in range(OBJECTS):
+            body = {"metadata": {"name": f"m{n}", "labels": {"n": str(n % 10)}}, "data": {"key": "value" * 20}}
+            api.post(_MAPS, json=body).raise_for_status()
 
-            def one_round() -> None:
-                start = time.perf_counter()
-                answer = api.get(_MAPS)
-                seconds.append(time.perf_counter() - start)
-                assert len(answer.json()["items"]) >= OBJECTS
+        def one_round() -> None:
+            start = time.perf_counter()
+            answer = api.get(_MAPS)
+            seconds.append(time.perf_counter() - start)
+            assert len(answer.json()["items"]) >= OBJECTS
 
-            benchmark.pedantic(one_round, rounds=20, warmup_rounds=2)
+        benchmark.pedantic(one_round, rounds=20, warmup_rounds=2)
     median = statistics.median(seconds)
     benchmark.extra_info.update(machine=machine(), list_ms=median * 1000)
     print(f"\nlist of {OBJECTS} objects: {median * 1000:.0f} ms")
@@ -107,15 +110,18 @@ def _watch(kubeconfig: str, seen: list[int], number: int, began: threading.Barri
 
 def test_a_hundred_pods_run(benchmark: Benchmark, tmp_path: Path) -> None:
     seconds: list[float] = []
-    with running(tmp_path / "state") as emulators, emulators.client() as arm:
-        with api_client(make_cluster(arm, emulators, nodes=3, size="Standard_D16s_v3")) as api:
+    with (
+        running(tmp_path / "state") as emulators,
+        emulators.client() as arm,
+        api_client(make_cluster(arm, emulators, nodes=3, size="Standard_D16s_v3")) as api,
+    ):
 
-            def one_round() -> None:
-                start = time.perf_counter()
-                _deploy(api, PODS)
-                seconds.append(time.perf_counter() - start)
+        def one_round() -> None:
+            start = time.perf_counter()
+            _deploy(api, PODS)
+            seconds.append(time.perf_counter() - start)
 
-            benchmark.pedantic(one_round, rounds=1)
+        benchmark.pedantic(one_round, rounds=1)
     benchmark.extra_info.update(machine=machine(), pods_s=seconds[0], peak=resource.getrusage(resource.RUSAGE_SELF)[2])
     print(f"\n{PODS} pods of a trivial image are running after {seconds[0]:.1f} s")
 

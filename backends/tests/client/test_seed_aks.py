@@ -196,7 +196,7 @@ def test_fast_responses(shell: Shell, model_file: Path, tmp_path: Path) -> None:
     profile = profiles.load("local", {}, shell.environment, shell.state.parent)
     with registry.load("local").connect(profile) as backend, ThreadPoolExecutor(4) as pool:
         clients = [ScoringClient(backend.endpoint(Target.AKS, "fast")) for _ in range(4)]
-        spans = [answer.json() for answer in pool.map(lambda client: client.score(b"{}"), clients)]
+        spans = [future.result().json() for future in [pool.submit(client.score, b"{}") for client in clients]]
     for client in clients:
         client.close()
     times = [cast("list[float]", span) for span in spans]

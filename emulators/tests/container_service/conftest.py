@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from aks_bodies import GROUP, SUBSCRIPTION, cluster_body
 from windtunnel_emulators.arm.app import Arm
 from windtunnel_emulators.arm.kernel import Kernel, build
 from windtunnel_emulators.arm.provider import Caller
@@ -39,10 +40,8 @@ if TYPE_CHECKING:
     from windtunnel_emulators.server import Listeners
 
 TENANT = "11111111-2222-3333-4444-555555555555"
-SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 BASE = "https://localhost:4580"
 VERSION = "2025-10-01"
-GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 _DEADLINE_S = 10.0
 
 
@@ -235,21 +234,6 @@ class Emulators:
         assert reply.status in (200, 201, 202), reply.body
         await self.settled()
         return reply
-
-
-def cluster_body(*pools: dict[str, Any], **properties: object) -> dict[str, Any]:
-    """A small valid cluster."""
-    profiles = list(pools) or [pool_body("system")]
-    return {
-        "location": "eastus",
-        "identity": {"type": "SystemAssigned"},
-        "properties": {"dnsPrefix": "k1", "agentPoolProfiles": profiles, **properties},
-    }
-
-
-def pool_body(name: str, *, mode: str = "System", count: int = 1, **properties: object) -> dict[str, Any]:
-    """A pool in a cluster's body."""
-    return {"name": name, "mode": mode, "count": count, "vmSize": "Standard_D2_v2", **properties}
 
 
 @pytest.fixture

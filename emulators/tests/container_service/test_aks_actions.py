@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.container_service.conftest import GROUP, Emulators, Reply, cluster_body
+from aks_bodies import GROUP, cluster_body
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from tests.container_service.conftest import Emulators, Reply
 
 
 @pytest.mark.parametrize(

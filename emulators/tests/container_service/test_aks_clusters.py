@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.container_service.conftest import GROUP, Emulators, cluster_body, pool_body
+from aks_bodies import GROUP, cluster_body, pool_body
+
+if TYPE_CHECKING:
+    from tests.container_service.conftest import Emulators
 
 
 async def test_a_cluster_is_created_with_the_services_defaults(emulators: Emulators) -> None:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from tests.container_service.conftest import Emulators, cluster_body, pool_body
+from typing import TYPE_CHECKING
+
+from aks_bodies import cluster_body, pool_body
+
+if TYPE_CHECKING:
+    from tests.container_service.conftest import Emulators
 
 
 async def test_pools_and_the_clusters_profiles_agree(emulators: Emulators) -> None:

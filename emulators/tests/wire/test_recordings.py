@@ -28,8 +28,15 @@ Difference: TypeAlias = tuple[int, str]
 
 FOLDER = os.environ.get("WINDTUNNEL_RECORDINGS")
 SKIPPED = "WINDTUNNEL_RECORDINGS names no folder of recordings of the real service"
-KINDS = ("container__*.json", "containerinstance_*.json", "acr__*.json", "containerregistry_*.json", "devices_*.json")
-KINDS += ("aks_*.json", "acs__*.json")
+KINDS = (
+    "container__*.json",
+    "containerinstance_*.json",
+    "acr__*.json",
+    "containerregistry_*.json",
+    "devices_*.json",
+    "aks_*.json",
+    "acs__*.json",
+)
 DATA = tomllib.loads(Path(__file__).with_name("differences.toml").read_text("utf-8"))
 LISTED = DATA["difference"]
 _DEADLINE_S = 120.0

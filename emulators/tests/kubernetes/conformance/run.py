@@ -19,9 +19,10 @@ import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 from launching import cluster_of, launched
 
 HERE = Path(__file__).parent
@@ -97,11 +98,18 @@ def main() -> int:
         parser.error("no test of that name in the list")
     exceptions = tomllib.loads((HERE / "exceptions.toml").read_text("utf-8")).get("exception", [])
     reasons = {e["test"]: e["reason"] for e in exceptions}
-    with tempfile.TemporaryDirectory(prefix="windtunnel-conformance-") as folder:
-        with launched(Path(folder), engine=given.engine) as emulators:
-            kubeconfig = cluster_of(emulators, Path(folder), nodes=1)
-            with ThreadPoolExecutor(given.jobs) as pool:
-                results = list(pool.map(lambda n: run_one(n, kubeconfig, given.bin, given.seconds), names))
+    with (
+        tempfile.TemporaryDirectory(prefix="windtunnel-conformance-") as folder,
+        launched(Path(folder), engine=given.engine) as emulators,
+        ThreadPoolExecutor(given.jobs) as pool,
+    ):
+        run = partial(
+            run_one,
+            kubeconfig=cluster_of(emulators, Path(folder), nodes=1),
+            programs=given.bin,
+            limit_s=given.seconds,
+        )
+        results = list(pool.map(run, names))
     passed = sum(r.passed for r in results)
     unexplained = [r for r in results if not r.passed and r.name not in reasons]
     stale = [r for r in results if r.passed and r.name in reasons]
@@ -109,7 +117,8 @@ def main() -> int:
         print(f"FAILED {result.name} | {result.why}")
     for result in stale:
         print(f"PASSED although exceptions.toml names it: {result.name}")
-    print(f"{passed} of {len(results)} passed ({passed / len(results):.0%}); {len(unexplained)} failed without a reason")
+    share = passed / len(results)
+    print(f"{passed} of {len(results)} passed ({share:.0%}); {len(unexplained)} failed without a reason")
     if given.into is not None:
         before, begin, rest = given.into.read_text("utf-8").partition(BEGIN)
         _, end, after = rest.partition(END)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.kubernetes.engines.conftest import Machine, plan, pool
+from whole_clusters import Machine, plan, pool
 from windtunnel_emulators.kubernetes.client.config import client_from_kubeconfig
 from windtunnel_emulators.kubernetes.client.interface import Client, StatusError, Unreachable
 from windtunnel_emulators.kubernetes.client.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import yaml
 
-from tests.kubernetes.engines.conftest import plan
+from whole_clusters import plan
 from windtunnel_emulators.clock import RealClock
 from windtunnel_emulators.kubernetes import kubeconfig
 from windtunnel_emulators.kubernetes.engines.binaries import BinariesEngine

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.kubernetes.launching import CLUSTERS, GROUP, cluster_of, launched
+from launching import CLUSTERS, GROUP, cluster_of, launched
 from windtunnel_emulators.kubernetes.client.config import client_from_kubeconfig
 from windtunnel_emulators.kubernetes.client.interface import KubernetesProblem
 from windtunnel_emulators.kubernetes.client.kinds import DEPLOYMENT, NODE, SERVICE

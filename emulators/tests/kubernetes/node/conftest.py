@@ -8,7 +8,7 @@ import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -261,5 +261,5 @@ async def _what_controllers_make(made: RealCluster) -> None:
                 break
             except StatusError:
                 await asyncio.sleep(0.05)
-    ca = cast("str", made.running.ca)
+    ca = made.running.ca
     await made.objects.create(CONFIG_MAP, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ca}}, "default")

@@ -63,7 +63,7 @@ async def test_exec_keeps_streams_and_codes_apart(cluster: RealCluster, web: str
 
 @BOTH
 async def test_what_cannot_be_executed_is_said(cluster: RealCluster, web: str, websockets: str) -> None:
-    code, _, err = await cluster.try_kubectl("exec", web, "--", "/nonesuch", **_by(websockets))
+    code, _, err = await cluster.try_kubectl("exec", web, "--", "/nonesuch", typed=b"", **_by(websockets))
     assert code == 1
     assert "error executing command in container" in err
     assert "/nonesuch" in err

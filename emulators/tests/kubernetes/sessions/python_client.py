@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kubernetes
 from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMESPACE = "python"
 LIMIT_S = 60.0
@@ -76,12 +78,14 @@ def main() -> None:
         "too old:",
         refused(
             lambda: list(
-                watch.Watch().stream(core.list_namespaced_config_map, NAMESPACE, resource_version="1", timeout_seconds=2)
+                watch.Watch().stream(
+                    core.list_namespaced_config_map, NAMESPACE, resource_version="1", timeout_seconds=2
+                )
             )
         ),
     )
 
-    container = {"name": "web", "image": "nginx:1.27", "ports": [{"containerPort": 80}]}
+    container: dict[str, Any] = {"name": "web", "image": "nginx:1.27", "ports": [{"containerPort": 80}]}
     container["readinessProbe"] = {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1}
     template = {
         "metadata": {"labels": {"app": "py"}},
@@ -123,7 +127,10 @@ def main() -> None:
     print("dry run:", core.create_namespaced_secret(NAMESPACE, {"metadata": {"name": "dry"}}, dry_run="All").type)
     print("dry run left:", refused(lambda: core.read_namespaced_secret("dry", NAMESPACE)))
     print("invalid:", refused(lambda: core.create_namespaced_pod(NAMESPACE, {"metadata": {"name": "UPPER"}})))
-    print("evict:", refused(lambda: core.create_namespaced_pod_eviction("nobody", NAMESPACE, {"metadata": {"name": "nobody"}})))
+    print(
+        "evict:",
+        refused(lambda: core.create_namespaced_pod_eviction("nobody", NAMESPACE, {"metadata": {"name": "nobody"}})),
+    )
     core.delete_namespace(NAMESPACE)
     until(lambda: refused(lambda: core.read_namespace(NAMESPACE)) == "404 Not Found")
     print("gone:")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from launching import cluster_of, launched
+from transcript import Step, python_session, shell_session
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-from launching import cluster_of, launched  # noqa: E402
-from transcript import Step, python_session, shell_session  # noqa: E402
 
 pytestmark = pytest.mark.kubernetes
 ENGINES = ("embedded", "binaries")
@@ -64,9 +63,7 @@ def test_every_step_of_the_session_went_through(transcripts: dict[str, Transcrip
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_helm_installs_upgrades_rolls_back_and_removes_a_chart(
-    transcripts: dict[str, Transcript], engine: str
-) -> None:
+def test_helm_installs_upgrades_rolls_back_and_removes_a_chart(transcripts: dict[str, Transcript], engine: str) -> None:
     if shutil.which("helm") is None:
         why = "helm is not on PATH: go install helm.sh/helm/v3/cmd/helm@latest"
         if os.environ.get("WINDTUNNEL_CI"):

@@ -151,15 +151,16 @@ def _probe(probe: bodies.Probe | None) -> Probe | None:
         )
     else:
         return None
-    given = {
-        "initial_delay_s": probe.initial_delay_seconds,
-        "period_s": probe.period_seconds,
-        "timeout_s": probe.timeout_seconds,
-    }
     defaults = Probe(action=action)
+
+    def seconds(given: int | None, default: float) -> float:
+        return default if given is None else float(given)
+
     return Probe(
         action=action,
-        **{name: float(value) for name, value in given.items() if value is not None},
+        initial_delay_s=seconds(probe.initial_delay_seconds, defaults.initial_delay_s),
+        period_s=seconds(probe.period_seconds, defaults.period_s),
+        timeout_s=seconds(probe.timeout_seconds, defaults.timeout_s),
         success_threshold=probe.success_threshold or defaults.success_threshold,
         failure_threshold=probe.failure_threshold or defaults.failure_threshold,
     )

@@ -177,7 +177,9 @@ class ContainerRoutes:
             chosen = choose(offered, (forwarding.TUNNEL_PROTOCOL, *forwarding.WEBSOCKET_PROTOCOLS))
             if chosen is None and offered:
                 raise Problem(400, f"unable to negotiate websocket protocol: client offers {offered}")
-            ports = [int(port) for given in query.get("ports", ()) for port in given.split(",") if port.isdigit()]
+            # The real API server says ``port``, its clients ``ports``.
+            asked = (*query.get("port", ()), *query.get("ports", ()))
+            ports = [int(port) for given in asked for port in given.split(",") if port.isdigit()]
             if chosen != forwarding.TUNNEL_PROTOCOL and not ports:
                 raise Problem(400, 'query parameter "port" is required')
             link = SocketLink.of(scope)

@@ -4,8 +4,8 @@
 
 A session is a file of lines. ``$ LINE`` is a step: bash runs it, and everything that it says is the answer. Before it
 may stand ``until LINE`` (run again and again until it ends with 0: what a person would wait for), ``let NAME LINE`` (a
-variable for the steps that follow), ``only PATTERN`` (keeps the lines that match) and ``sorted`` (the lines have no order
-of their own).
+variable for the steps that follow), ``only PATTERN`` (keeps the lines that match) and ``sorted`` (the lines have no
+order of their own).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "kubernetes" / "sessions"
 SCRIPTS = HERE / "scripts"
 STEP_LIMIT_S = 120.0
 UNTIL_LIMIT_S = 90.0
@@ -210,7 +210,8 @@ def python_session(kubeconfig: Path) -> list[Step]:
             check=False,
         )
     steps = [
-        Step(run=f"python: {line.partition(':')[0]}", code=0, output=f"{line}\n") for line in alike(done.stdout).splitlines()
+        Step(run=f"python: {line.partition(':')[0]}", code=0, output=f"{line}\n")
+        for line in alike(done.stdout).splitlines()
     ]
     if done.returncode != 0:
         steps.append(Step(run="python: end", code=done.returncode, output=done.stderr[-3000:]))
