@@ -33,7 +33,7 @@ from windtunnel_emulators.server import Listeners
 from windtunnel_emulators.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.kubernetes.client.interface import Client
@@ -129,7 +129,7 @@ class RealCluster:
         )
 
     @asynccontextmanager
-    async def pod(self, name: str, *containers: JsonObject, **spec: Json) -> AsyncIterator[str]:
+    async def pod(self, name: str, *containers: JsonObject, **spec: Json) -> AsyncGenerator[str]:
         """A pod on the node, gone at the end."""
         body: JsonObject = {
             "metadata": {"name": name, "labels": {"app": name}},

@@ -10,8 +10,10 @@ import json
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import yaml
+
 from make_schemas import Server
 
 HERE = Path(__file__).parent
@@ -25,7 +27,7 @@ OF_ADMISSION = {
 def main() -> None:
     server = Server(Path(sys.argv[1]))
     kinds = json.loads((HERE / "../../../windtunnel_emulators/kubernetes/objects/data/kinds.json").read_text())
-    pairs = []
+    pairs: list[Any] = []
     for whole in yaml.safe_load_all((HERE / "data/defaults_inputs.yaml").read_text()):
         group, _, version = whole["apiVersion"].rpartition("/")
         info = next(k for k in kinds if (k["group"], k["version"], k["kind"]) == (group, version, whole["kind"]))
@@ -42,7 +44,7 @@ def main() -> None:
     print(len(pairs), "pairs")
 
 
-def without_server(whole: dict) -> dict:
+def without_server(whole: Any) -> Any:
     for name in OF_THE_SERVER:
         whole["metadata"].pop(name, None)
     for name in OF_ADMISSION.get(whole["kind"], ()):

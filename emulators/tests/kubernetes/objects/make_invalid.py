@@ -9,8 +9,10 @@ import json
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import yaml
+
 from make_schemas import Server
 
 HERE = Path(__file__).parent
@@ -19,7 +21,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     server = Server(Path(sys.argv[1]))
     kinds = json.loads((HERE / "../../../windtunnel_emulators/kubernetes/objects/data/kinds.json").read_text())
-    found = []
+    found: list[Any] = []
     for whole in yaml.safe_load((HERE / "data/invalid_inputs.yaml").read_text()):
         group, _, version = whole["apiVersion"].rpartition("/")
         info = next(k for k in kinds if (k["group"], k["version"], k["kind"]) == (group, version, whole["kind"]))
@@ -28,8 +30,9 @@ def main() -> None:
         try:
             server.send("POST", f"{root}{inside}/{info['plural']}?dryRun=All", whole)
         except urllib.error.HTTPError as problem:
-            status = json.load(problem)
-            causes = (status.get("details") or {}).get("causes")
+            status: Any = json.load(problem)
+            details: Any = status.get("details") or {}
+            causes: Any = details.get("causes")
             if status["reason"] != "Invalid" or not causes:
                 print(json.dumps(whole)[:150], "->", status["message"][:300])
                 continue

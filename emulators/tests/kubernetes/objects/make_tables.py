@@ -12,8 +12,10 @@ import sys
 import urllib.error
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
+
 from make_schemas import Server
 
 HERE = Path(__file__).parent
@@ -23,7 +25,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 def main() -> None:
     server = Server(Path(sys.argv[1]))
     kinds = json.loads((HERE / "../../../windtunnel_emulators/kubernetes/objects/data/kinds.json").read_text())
-    shown = []
+    shown: list[Any] = []
     for whole in yaml.safe_load_all((HERE / "data/tables_inputs.yaml").read_text()):
         group, _, version = whole["apiVersion"].rpartition("/")
         info = next(k for k in kinds if (k["group"], k["version"], k["kind"]) == (group, version, whole["kind"]))

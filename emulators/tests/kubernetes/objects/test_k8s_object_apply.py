@@ -49,6 +49,10 @@ def _managers(whole: JsonObject) -> dict[str, Json]:
     }
 
 
+def _data(data: dict[str, str]) -> JsonObject:
+    return {"metadata": {"name": "a"}, "data": {**data}}
+
+
 def _map(labels: JsonObject | None = None, **data: str) -> JsonObject:
     metadata: JsonObject = {"name": "a", **({"labels": labels} if labels else {})}
     return {"metadata": metadata, "data": {**data}}
@@ -144,7 +148,7 @@ _DEPLOYMENT: JsonObject = {
 
 def test_items_are_owned_by_their_keys_with_defaults() -> None:
     found = _managers(_applied(_DEPLOYMENTS, None, _DEPLOYMENT, "m1"))
-    containers = {
+    containers: JsonObject = {
         'k:{"name":"x"}': {
             ".": {},
             "f:env": {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}},
@@ -154,7 +158,7 @@ def test_items_are_owned_by_their_keys_with_defaults() -> None:
             "f:resources": {},
         }
     }
-    template = {"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": containers}}
+    template: JsonObject = {"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": containers}}
     assert found == {"m1 Apply": {"f:spec": {"f:selector": {}, "f:template": template}}}
 
 
@@ -273,14 +277,14 @@ def test_a_forced_apply_always_sets_what_it_says_and_owns_it(steps: list[tuple[s
     live: JsonObject | None = None
     last: dict[str, dict[str, str]] = {}
     for manager, data in steps:
-        live = _applied(_MAPS, live, _map(**data), manager, force=True)
+        live = _applied(_MAPS, live, _data(data), manager, force=True)
         found = as_object(live.get("data"))
         assert {name: found.get(name) for name in data} == data
         last[manager] = data
         others = {name for other, theirs in last.items() if other != manager for name in theirs}
         assert set(found) <= set(data) | others
         # Once more changes nothing.
-        again = _applied(_MAPS, live, _map(**data), manager, force=True)
+        again = _applied(_MAPS, live, _data(data), manager, force=True)
         assert again.get("data", {}) == live.get("data", {})
         assert _managers(again) == _managers(live)
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -17,17 +18,20 @@ from windtunnel_emulators.kubernetes.objects.openapi import document_v2, documen
 from windtunnel_emulators.kubernetes.objects.schemas import definition, definition_names
 from windtunnel_emulators.kubernetes.objects.structural import kind_infos
 
+if TYPE_CHECKING:
+    from windtunnel_emulators.jsontypes import Json
+
 _SECOND = json.loads(json.dumps(document_v2(Catalogue())))
 _APPS = json.loads(json.dumps(document_v3(Catalogue(), "apps", "v1")))
 
 
-def _references(value: object) -> set[str]:
+def _references(value: Json) -> set[str]:
     if isinstance(value, dict):
-        inner = set().union(*(_references(item) for item in value.values()))
+        inner = set[str]().union(*(_references(item) for item in value.values()))
         reference = value.get("$ref")
         return inner | {reference} if isinstance(reference, str) else inner
     if isinstance(value, list):
-        return set().union(*(_references(item) for item in value))
+        return set[str]().union(*(_references(item) for item in value))
     return set()
 
 

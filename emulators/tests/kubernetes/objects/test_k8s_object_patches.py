@@ -233,10 +233,14 @@ def test_replacing_each_field_leads_to_the_other(old: JsonObject, new: JsonObjec
 _NAMES = st.lists(st.sampled_from("abcdef"), unique=True, max_size=5)
 
 
+def _containers(names: list[str], image: str) -> list[JsonObject]:
+    return [{"name": name, "image": image} for name in names]
+
+
 @given(_NAMES, _NAMES)
 def test_a_list_has_all_items_of_both_and_those_of_the_patch_in_its_order(old: list[str], new: list[str]) -> None:
-    original = _pod(*({"name": name, "image": "old"} for name in old))
-    found = strategic.merge(_POD, original, _pod(*({"name": name, "image": "new"} for name in new)))
+    original = _pod(*_containers(old, "old"))
+    found = strategic.merge(_POD, original, _pod(*_containers(new, "new")))
     items = json.loads(json.dumps(found))["spec"]["containers"]
     names = [item["name"] for item in items]
     assert sorted(names) == sorted({*old, *new})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
-import kubernetes
-from kubernetes import client, config, dynamic, watch
-from kubernetes.client.exceptions import ApiException
-from kubernetes.stream import portforward, stream
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# The package has no types.
+kubernetes: Any = importlib.import_module("kubernetes")
+client: Any = importlib.import_module("kubernetes.client")
+config: Any = importlib.import_module("kubernetes.config")
+dynamic: Any = importlib.import_module("kubernetes.dynamic")
+streams: Any = importlib.import_module("kubernetes.stream")
+watch: Any = importlib.import_module("kubernetes.watch")
 
 NAMESPACE = "python"
 LIMIT_S = 60.0
@@ -21,7 +25,7 @@ def refused(call: Callable[[], Any]) -> str:
     """How the API refused."""
     try:
         call()
-    except ApiException as error:
+    except client.ApiException as error:
         return f"{error.status} {error.reason}"
     return "not refused"
 
@@ -61,7 +65,7 @@ def main() -> None:
     )
     print("rest:", [c.metadata.name for c in rest.items], rest.metadata.remaining_item_count)
 
-    seen = []
+    seen: list[Any] = []
     start = core.list_namespaced_config_map(NAMESPACE, label_selector="many=yes").metadata.resource_version
     core.patch_namespaced_config_map("many-0", NAMESPACE, {"data": {"a": "b"}})
     core.patch_namespaced_config_map("many-1", NAMESPACE, {"metadata": {"labels": {"many": "no"}}})
@@ -100,13 +104,13 @@ def main() -> None:
     pod = core.list_namespaced_pod(NAMESPACE, label_selector="app=py").items[0]
     print("pod:", pod.status.phase, pod.status.qos_class, [c.ready for c in pod.status.container_statuses])
     command = ["sh", "-c", "echo out; echo err >&2"]
-    answer = stream(
+    answer = streams.stream(
         core.connect_get_namespaced_pod_exec, pod.metadata.name, NAMESPACE, command=command, stdout=True, stderr=True,
         stdin=False, tty=False, _preload_content=False,
     )  # fmt: skip
     answer.run_forever(timeout=10)
     print("exec:", answer.read_stdout().strip(), answer.read_stderr().strip(), answer.returncode)
-    forward = portforward(core.connect_get_namespaced_pod_portforward, pod.metadata.name, NAMESPACE, ports="80")
+    forward = streams.portforward(core.connect_get_namespaced_pod_portforward, pod.metadata.name, NAMESPACE, ports="80")
     socket = forward.socket(80)
     socket.setblocking(True)
     socket.sendall(b"GET / HTTP/1.0\r\n\r\n")

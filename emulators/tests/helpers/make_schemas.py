@@ -18,10 +18,11 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import Any, cast
 
 import yaml
 
-Json = dict[str, object]
+Json = Any
 
 
 class Server:
@@ -40,10 +41,10 @@ class Server:
             both.flush()
             self._context.load_cert_chain(both.name)
 
-    def get(self, path: str, accept: str = "application/json") -> dict:
+    def get(self, path: str, accept: str = "application/json") -> Any:
         return self.send("GET", path, accept=accept)
 
-    def send(self, method: str, path: str, body: object = None, *, accept: str = "application/json") -> dict:
+    def send(self, method: str, path: str, body: object = None, *, accept: str = "application/json") -> Any:
         headers = {"Accept": accept, "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data=data, headers=headers, method=method)
@@ -70,9 +71,9 @@ KEPT = {
 }
 
 
-def compact(schema: dict) -> dict:
+def compact(schema: Any) -> Any:
     """The facts of a schema."""
-    made: dict = {}
+    made: Any = {}
     reference = schema.get("$ref") or next((part.get("$ref") for part in schema.get("allOf", ())), None)
     if reference:
         made["ref"] = PREFIX.sub("", reference)
@@ -99,15 +100,15 @@ def compact(schema: dict) -> dict:
     return made
 
 
-def definitions(server: Server) -> dict[str, dict]:
+def definitions(server: Server) -> dict[str, Any]:
     """All definitions, by name."""
-    found: dict[str, dict] = {}
+    found: dict[str, Any] = {}
     second = server.get("/openapi/v2")["definitions"]
-    for place in sorted(server.get("/openapi/v3")["paths"].items()):  # type: ignore[attr-defined]
+    for place in sorted(server.get("/openapi/v3")["paths"].items()):
         document = server.get(place[1]["serverRelativeURL"])
-        for name, schema in document.get("components", {}).get("schemas", {}).items():  # type: ignore[attr-defined]
+        for name, schema in document.get("components", {}).get("schemas", {}).items():
             found.setdefault(name, compact(schema))
-    for name, schema in second.items():  # type: ignore[attr-defined]
+    for name, schema in second.items():
         made = found.setdefault(name, compact(schema))
         if "x-kubernetes-unions" in schema:
             made["unions"] = schema["x-kubernetes-unions"]
@@ -119,15 +120,15 @@ def definitions(server: Server) -> dict[str, dict]:
     return dict(sorted(found.items()))
 
 
-def kinds(server: Server) -> list[dict]:
+def kinds(server: Server) -> list[Any]:
     """All resources of all versions, in the server's order."""
-    found: list[dict] = []
-    groups = server.get("/api", AGGREGATED)["items"] + server.get("/apis", AGGREGATED)["items"]  # type: ignore[operator]
+    found: list[Any] = []
+    groups = server.get("/api", AGGREGATED)["items"] + server.get("/apis", AGGREGATED)["items"]
     for group in groups:
         name = group["metadata"].get("name", "")
         for version in group["versions"]:
             root = f"/apis/{name}/{version['version']}" if name else f"/api/{version['version']}"
-            plain = {entry["name"]: entry for entry in server.get(root)["resources"]}  # type: ignore[attr-defined]
+            plain = {entry["name"]: entry for entry in server.get(root)["resources"]}
             for resource in version["resources"]:
                 entry = {
                     "group": name,
@@ -157,9 +158,9 @@ def kinds(server: Server) -> list[dict]:
     return found
 
 
-def columns(server: Server, resources: list[dict]) -> dict[str, list]:
+def columns(server: Server, resources: list[Any]) -> dict[str, Any]:
     """The columns of the tables of each kind: name, type, format, priority."""
-    found: dict[str, list] = {}
+    found: dict[str, Any] = {}
     for kind in resources:
         if "list" in kind["verbs"]:
             root = f"/apis/{kind['group']}/{kind['version']}" if kind["group"] else f"/api/{kind['version']}"
@@ -181,9 +182,9 @@ def main() -> None:
     write(output / "columns.json", columns(server, found))
 
 
-def with_go_facts(schemas: dict[str, dict], modules: Path) -> None:
+def with_go_facts(schemas: dict[str, Any], modules: Path) -> None:
     """Adds the order of fields, the Go names of their types, and which of them are left out when they are zero."""
-    sources: dict[str, dict[str, list]] = {}
+    sources: dict[str, dict[str, Any]] = {}
     for name, schema in schemas.items():
         prefix = next((prefix for prefix in GO_PLACES if name.startswith(prefix)), None)
         if prefix is None or "properties" not in schema:
@@ -217,7 +218,7 @@ def with_go_facts(schemas: dict[str, dict], modules: Path) -> None:
 PLAIN = ("string", "bool", "int32", "int64", "float64", "byte")
 
 
-def name_scalar(entry: dict, go_type: str, package: str) -> None:
+def name_scalar(entry: Any, go_type: str, package: str) -> None:
     """Adds the server's name of a scalar type that has one of its own."""
     if go_type.startswith("[]") and entry.get("type") == "array":
         name_scalar(entry["items"], go_type[2:].lstrip("*"), package)
@@ -225,14 +226,14 @@ def name_scalar(entry: dict, go_type: str, package: str) -> None:
         entry["go"] = go_type if "." in go_type else f"{package}.{go_type}"
 
 
-def structs(folder: Path) -> dict[str, list]:
+def structs(folder: Path) -> dict[str, Any]:
     """The fields of the Go structures of a package."""
-    found: dict[str, list] = {}
+    found: dict[str, Any] = {}
     for source in sorted(folder.glob("*.go")):
         if source.name.startswith("zz_") or source.name == "generated.pb.go" or source.name.endswith("_test.go"):
             continue
         for match in re.finditer(r"^type (\w+) struct \{\n(.*?)^\}", source.read_text(), re.M | re.S):
-            fields = []
+            fields: list[Any] = []
             for line in match[2].splitlines():
                 if field := FIELD.match(line):
                     tag = re.search(r'json:"([^"]*)"', field[3])
@@ -246,9 +247,9 @@ def structs(folder: Path) -> dict[str, list]:
     return found
 
 
-def flat(package: dict[str, list], fields: list) -> list:
+def flat(package: dict[str, Any], fields: Any) -> Any:
     """The fields with those of embedded structures of the same package in their places."""
-    made = []
+    made: list[Any] = []
     for name, go_type, omitted, inline in fields:
         if inline and not name:
             made += flat(package, package.get(go_type.rpartition(".")[2], []))
@@ -257,14 +258,14 @@ def flat(package: dict[str, list], fields: list) -> list:
     return made
 
 
-def write(path: Path, value: object) -> None:
-    lines = []
+def write(path: Path, value: Any) -> None:
+    lines: list[str] = []
     if isinstance(value, dict):
-        for name, entry in value.items():
+        for name, entry in cast("dict[str, Any]", value).items():
             lines.append(json.dumps(name) + ":" + json.dumps(entry, separators=(",", ":")))
         text = "{\n" + ",\n".join(lines) + "\n}\n"
     else:
-        text = "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in value) + "\n]\n"  # type: ignore[attr-defined]
+        text = "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in value) + "\n]\n"
     path.write_text(text)
 
 
