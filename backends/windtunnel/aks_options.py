@@ -20,6 +20,7 @@ DEFAULT_MIN_REPLICAS = 1
 DEFAULT_MAX_REPLICAS = 10
 DEFAULT_REFRESH_SECONDS = 1
 DEFAULT_TARGET_UTILIZATION = 70
+MOST_MIRRORED = 50
 _POSITIVE = (
     "autoscale_min_replicas",
     "autoscale_max_replicas",
@@ -83,7 +84,7 @@ class AksOptions:
     """Default: that of the cluster's router."""
     token_auth_enabled: bool = False
     version_name: str | None = None
-    """Default: the service's name."""
+    """Default: the service's name. Another one than those of a service that is there is added to it."""
     traffic_percentile: int | None = None
     """Percent of the requests; default: what the other versions leave, when it is the first one."""
 
@@ -136,10 +137,21 @@ class AksChange:
     token_auth_enabled: bool | None = None
     collect_model_data: bool | None = None
     app_insights: bool | None = None
+    version_name: str | None = None
+    """Which version of the service is changed; default: its default version."""
     traffic_percentile: int | None = None
+    mirror_percentile: int | None = None
+    """Percent of the requests that are copied to the version; nobody sees its answers."""
+    is_default: bool | None = None
+    """Make it the version that gets what the others leave."""
+    remove_version: bool | None = None
 
     def __post_init__(self) -> None:
         problems = [*_problems(self)]
+        if self.mirror_percentile is not None and not 0 <= self.mirror_percentile <= MOST_MIRRORED:
+            problems.append(f"mirror_percentile cannot be negative or greater than {MOST_MIRRORED}.")
+        if self.remove_version and self.version_name is None:
+            problems.append("version_name is needed to remove a version.")
         if self.autoscale_enabled and self.num_replicas is not None:
             problems.append("autoscale enabled and num_replicas provided.")
         if self.autoscale_enabled is False:
@@ -152,7 +164,7 @@ class AksChange:
             raise InvalidSpec("\n".join(f"Error, {problem}" for problem in problems))
 
     @property
-    def given(self) -> dict[str, int | float | bool]:
+    def given(self) -> dict[str, int | float | bool | str]:
         """What is to change, by name."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: value for name, value in pairs if value is not None}

@@ -60,6 +60,8 @@ class Capability(StrEnum):
     """Inputs and predictions kept in blob storage."""
     CLUSTER = "cluster"
     """Services share a cluster that is made once."""
+    VERSIONS = "versions"
+    """Versions of a service side by side, with a part of the requests each."""
     OFFLINE = "offline"
     """Goes on while the cloud is out of reach, and delivers later."""
 

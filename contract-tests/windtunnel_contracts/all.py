@@ -15,6 +15,7 @@ from windtunnel_contracts.logs import LogsContract
 from windtunnel_contracts.scaling import ScalingContract
 from windtunnel_contracts.scoring import ScoringContract
 from windtunnel_contracts.updates import UpdateContract
+from windtunnel_contracts.versions import VersionsContract
 from windtunnel_contracts.withheld import WithheldContract
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TestScaling",
     "TestScoring",
     "TestUpdates",
+    "TestVersions",
     "TestWithheld",
 ]
 
@@ -75,6 +77,10 @@ class TestScoring(ScoringContract):
 
 class TestUpdates(UpdateContract):
     """Row 14."""
+
+
+class TestVersions(VersionsContract):
+    """Versions and their shares of the requests."""
 
 
 class TestWithheld(WithheldContract):

@@ -166,6 +166,13 @@ class Place:
             time.sleep(0.1)
         return found
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until it holds."""
+        end = time.monotonic() + self.patience_s
+        while not condition():
+            assert time.monotonic() < end, f"not within {self.patience_s:g} s"
+            time.sleep(0.1)
+
     def kept(self, name: str, designations: set[str]) -> dict[str, list[list[str]]]:
         """The rows that a service has collected, by designation, once there are some of each."""
         end = time.monotonic() + self.patience_s

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters import kube as kubernetes
-from windtunnel.adapters.aks_change import changed, definition_of
+from windtunnel.adapters.aks_change import changed, definition_of, version_of, with_version
 from windtunnel.adapters.aks_objects import Service, read_service
 from windtunnel.adapters.aks_router import Router
 from windtunnel.adapters.aks_view import AksView, Info
@@ -92,8 +92,11 @@ class AksAdapter:
             cluster = cluster_soon.result()
         stop.check("the image is in the registry and the cluster is there, no service was made")
         kube = self._connect(cluster)
-        service = self._new(spec, model, image, kube)
+        self._refuse_taken_name(spec, kube)
         before = read_service(kube, spec.name)
+        service = self._new(spec, model, image)
+        if before is not None and spec.aks.version_name is not None:
+            service = with_version(before, service)
         self._work.prepare(kube, service, registry, cluster)
         if before is not None and before.namespace != service.namespace:
             self._work.remove(kube, before)
@@ -106,15 +109,16 @@ class AksAdapter:
         return self.get(spec.name)
 
     def _refuse_taken_name(self, spec: Spec, kube: Kube) -> None:
-        if not spec.overwrite and read_service(kube, spec.name) is not None:
+        there = None if spec.overwrite else read_service(kube, spec.name, with_secrets=False)
+        version = spec.aks.version_name
+        if there is not None and (version is None or version in {v.name for v in there.definition.versions}):
             raise AlreadyExists(
                 f"Service {spec.name} with the same name already exists, please use a different service name or delete"
                 " the existing service.",
                 way_out=f"`windtunnel delete {spec.name} --target aks`, or deploy with --overwrite.",
             )
 
-    def _new(self, spec: Spec, model: Model, image: str, kube: Kube) -> Service:
-        self._refuse_taken_name(spec, kube)
+    def _new(self, spec: Spec, model: Model, image: str) -> Service:
         lifetime = self._settings.lifetime
         now = datetime.now(UTC).replace(microsecond=0)
         keys = Keys(primary=spec.keys.primary, secondary=spec.keys.secondary) if spec.keys else new_keys()
@@ -166,8 +170,8 @@ class AksAdapter:
         self._records.save(
             self.target, name, Record(spec=spec_to_json(spec), context_digest=context.digest, image=image)
         )
-        default = service.definition.default.name
-        workloads = {**service.workloads, default: replace(service.workloads[default], image=image)}
+        changing = version_of(service, change).name
+        workloads = {**service.workloads, changing: replace(service.workloads[changing], image=image)}
         info = replace(service.info, model=spec.effective_model_name, model_digest=model.sha256)
         return replace(service, workloads=workloads, info=info)
 

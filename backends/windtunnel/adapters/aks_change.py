@@ -10,7 +10,7 @@ from windtunnel.aks_options import (
     DEFAULT_TARGET_UTILIZATION,
     AksChange,
 )
-from windtunnel.errors import InvalidSpec
+from windtunnel.errors import InvalidSpec, NotFound
 from windtunnel_scoring.router.definition import AutoScaler, LayoutError, ServiceDefinition, VersionDefinition
 
 if TYPE_CHECKING:
@@ -64,22 +64,67 @@ def definition_of(spec: Spec) -> ServiceDefinition:
     )
 
 
+def with_version(service: Service, added: Service) -> Service:
+    """The service with the version of ``added``, new or in place of the one of that name; raises ``InvalidSpec``."""
+    version = added.definition.default
+    there = {v.name: v for v in service.definition.versions}
+    is_default = version.name in there and there[version.name].is_default
+    versions = {**there, version.name: replace(version, is_default=is_default)}
+    return replace(
+        service,
+        definition=_checked(service.definition, tuple(versions.values())),
+        workloads={**service.workloads, **added.workloads},
+        otlp_endpoint=added.otlp_endpoint or service.otlp_endpoint,
+    )
+
+
 def changed(service: Service, change: Change) -> Service:
     """The service with what the change says of its settings; a new image is made elsewhere. Raises ``InvalidSpec``."""
     only_aks = change.aks or AksChange()
     definition = _authenticated(service.definition, change, only_aks)
-    default = definition.default
-    workload = _resized(service.workloads[default.name], change, only_aks)
+    found = version_of(service, change)
     if only_aks.app_insights is not None:
         definition = replace(definition, app_insights_enabled=only_aks.app_insights)
-    version = _retuned(default, only_aks)
-    versions = tuple(version if v.name == default.name else v for v in definition.versions)
     info = service.info if change.tags is None else replace(service.info, tags=dict(change.tags))
+    if only_aks.remove_version:
+        if found.is_default:
+            raise InvalidSpec(
+                f"Error, version {found.name!r} is the default one and cannot be removed.",
+                way_out="Make another one the default first: --version-name ... --is-default",
+            )
+        kept = tuple(v for v in definition.versions if v.name != found.name)
+        return replace(service, definition=_checked(definition, kept), info=info)
+    workload = _resized(service.workloads[found.name], change, only_aks)
+    version = _retuned(found, only_aks)
+    default = found.name if only_aks.is_default else definition.default.name
+    versions = tuple(
+        replace(version if v.name == found.name else v, is_default=v.name == default) for v in definition.versions
+    )
+    return replace(
+        service,
+        definition=_checked(definition, versions),
+        info=info,
+        workloads={**service.workloads, found.name: workload},
+    )
+
+
+def version_of(service: Service, change: Change) -> VersionDefinition:
+    """The version that a change is about. Raises ``NotFound``."""
+    name = change.aks.version_name if change.aks is not None else None
+    if name is None:
+        return service.definition.default
+    for version in service.definition.versions:
+        if version.name == name:
+            return version
+    names = ", ".join(v.name for v in service.definition.versions)
+    raise NotFound(f"service {service.definition.name!r} has no version {name!r}; it has {names}")
+
+
+def _checked(definition: ServiceDefinition, versions: tuple[VersionDefinition, ...]) -> ServiceDefinition:
     try:
-        definition = replace(definition, versions=versions)
+        return replace(definition, versions=versions)
     except LayoutError as error:
         raise InvalidSpec(f"Error, {error}") from error
-    return replace(service, definition=definition, info=info, workloads={**service.workloads, default.name: workload})
 
 
 def _authenticated(definition: ServiceDefinition, change: Change, only_aks: AksChange) -> ServiceDefinition:
@@ -148,5 +193,6 @@ def _retuned(version: VersionDefinition, change: AksChange) -> VersionDefinition
         max_concurrent_requests=change.replica_max_concurrent_requests or version.max_concurrent_requests,
         max_queue_wait_ms=change.max_request_wait_time or version.max_queue_wait_ms,
         traffic_percentile=version.traffic_percentile if traffic is None else traffic,
+        mirror_percentile=version.mirror_percentile if change.mirror_percentile is None else change.mirror_percentile,
         collects_data=version.collects_data if change.collect_model_data is None else change.collect_model_data,
     )

@@ -54,6 +54,7 @@ ACI_OFFER = Offer(
             Capability.APP_INSIGHTS: "it needs an Application Insights resource, which Windtunnel does not make",
             Capability.DATA_COLLECTION: "model data collection is not documented to work on Azure Container Instances",
             Capability.CLUSTER: "a container group needs no cluster",
+            Capability.VERSIONS: "a container group is one version",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),
@@ -74,6 +75,7 @@ AKS_OFFER = Offer(
             Capability.APP_INSIGHTS,
             Capability.DATA_COLLECTION,
             Capability.CLUSTER,
+            Capability.VERSIONS,
         }
     ),
     cannot=MappingProxyType(
@@ -108,6 +110,7 @@ FPGA_OFFER = Offer(
             Capability.AUTOSCALE: "the FPGA service had a fixed number of replicas (num_replicas)",
             Capability.APP_INSIGHTS: "the FPGA service had no request telemetry",
             Capability.DATA_COLLECTION: "the FPGA service did not collect inputs and predictions",
+            Capability.VERSIONS: "the FPGA service had one version",
             Capability.CLUSTER: "an FPGA service runs in a container group, which needs no cluster",
             Capability.OFFLINE: "it runs in the cloud only",
         }
