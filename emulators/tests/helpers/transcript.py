@@ -33,6 +33,7 @@ UNTIL_LIMIT_S = 90.0
 _PAUSE_S = 0.2
 _LEFT_OUT = ("__pycache__", "scripts", "*.py", "*.toml")
 _ALIKE = (
+    (r"\^[@D]", ""),  # what script types at the end of its input, echoed or not as the shell has come up
     (r"\r", ""),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "<time>"),
