@@ -10,7 +10,7 @@ modules; or of the edge device that speaks for it (``auth-chain``), if the ident
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from windtunnel_emulators.iot.hub.certificates import Chains
-    from windtunnel_emulators.iot.hub.identity import Identity
+    from windtunnel_emulators.iot.hub.identity import Identity, Keys
     from windtunnel_emulators.iot.hub.policies import Policies
-    from windtunnel_emulators.iot.hub.registry import Identities
     from windtunnel_emulators.iot.hub.usernames import Username
 
 DEVICE_CONNECT = "DeviceConnect"
@@ -31,6 +30,18 @@ DEVICE_CONNECT = "DeviceConnect"
 
 class AuthenticationFailed(Exception):
     """Who connects is not let in; the message says why, for the log."""
+
+
+class KnownIdentities(Protocol):
+    """The devices and modules that may connect: all of a hub's registry, or those behind an edge device."""
+
+    def get(self, who: Who) -> Identity | None:
+        """None when there is none."""
+        ...
+
+    def keys(self, who: Who) -> Keys:
+        """The symmetric keys; empty ones for an identity that has none, or is not there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +67,9 @@ class Authenticated:
 class Authenticator:
     """Checks the clients of one hub."""
 
-    def __init__(self, *, names: frozenset[str], identities: Identities, policies: Policies, chains: Chains) -> None:
+    def __init__(
+        self, *, names: frozenset[str], identities: KnownIdentities, policies: Policies, chains: Chains
+    ) -> None:
         """``names`` are those of the hub, in lower case."""
         self._names = names
         self._identities = identities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from windtunnel_emulators.iot.hub import methods, topics
 from windtunnel_emulators.iot.hub.topics import Feed
@@ -14,15 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from windtunnel_emulators.clock import Clock
-    from windtunnel_emulators.iot.hub.client import DeviceClient
     from windtunnel_emulators.iot.hub.identity import Who
     from windtunnel_emulators.iot.hub.methods import Call, Result
+
+
+class Callee(Protocol):
+    """A connected client, as calls need it."""
+
+    def takes(self, feed: Feed) -> bool: ...
+    def send(self, feed: Feed, topic: str, payload: bytes) -> None: ...
 
 
 class Calls:
     """The calls of one hub."""
 
-    def __init__(self, find: Callable[[Who], DeviceClient | None], clock: Clock) -> None:
+    def __init__(self, find: Callable[[Who], Callee | None], clock: Clock) -> None:
         """``find`` tells who is connected."""
         self._find = find
         self._clock = clock
@@ -67,7 +73,7 @@ class Calls:
             if not answer.done():
                 answer.set_exception(methods.gone(self._clock.now()))
 
-    async def _connected(self, who: Who, wait_s: int) -> DeviceClient:
+    async def _connected(self, who: Who, wait_s: int) -> Callee:
         found = self._taker(who)
         if found is None and wait_s:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,6 +93,6 @@ class Calls:
             raise methods.not_connected(wait_s, self._clock.now())
         return found
 
-    def _taker(self, who: Who) -> DeviceClient | None:
+    def _taker(self, who: Who) -> Callee | None:
         client = self._find(who)
         return client if client is not None and client.takes(Feed.METHODS) else None

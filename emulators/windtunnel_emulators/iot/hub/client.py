@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from windtunnel_emulators.iot.hub import bags, topics
+from windtunnel_emulators.iot.hub import publications, topics
 from windtunnel_emulators.iot.hub.errors import HubError
+from windtunnel_emulators.iot.hub.publications import MethodAnswer, Report
+from windtunnel_emulators.iot.hub.subscriptions import Subscriptions
 from windtunnel_emulators.iot.hub.topics import Feed
-from windtunnel_emulators.iot.mqtt.connection import LARGEST_MESSAGE
 from windtunnel_emulators.iot.mqtt.errors import ProtocolViolation
 from windtunnel_emulators.iot.mqtt.packets import Publish
 
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.iot.hub.hub import Hub
     from windtunnel_emulators.iot.mqtt.connection import Connection
     from windtunnel_emulators.iot.mqtt.packets import Will
-    from windtunnel_emulators.jsontypes import JsonObject
 
 _WINDOW = 10
 """Commands on their way at one time."""
-_RETAINED = {"mqtt-retain": "true"}
-_decode = msgspec.json.Decoder(dict[str, object]).decode
 _log = logging.getLogger(__name__)
 
 
@@ -47,24 +45,20 @@ class DeviceClient:
         self.connection = connection
         self.expires = shown.expires
         self._hub = hub
-        self._lasting = filters is not None
-        self._filters = dict(filters or {})
-        self._feeds: dict[Feed, int] = {}
-        self._known = topics.feeds_of(self.who)
+        self._subscriptions = Subscriptions(self.who, filters, hub.sessions.save)
         self._events = topics.events_of(self.who)
         self._partition = hub.partition_of(self.who.device)
         self._sender = hub.sender(shown)
         self._packet_id = 0
         self._in_flight: dict[int, Command] = {}
-        self._subscribe()
 
     def takes(self, feed: Feed) -> bool:
         """The client has subscribed to a feed."""
-        return feed in self._feeds
+        return self._subscriptions.qos(feed) is not None
 
     def send(self, feed: Feed, topic: str, payload: bytes) -> None:
         """Send something that is only for who is connected. Nothing happens when the client did not subscribe."""
-        qos = self._feeds.get(feed)
+        qos = self._subscriptions.qos(feed)
         if qos is not None:
             self.connection.send(Publish(topic, payload, qos, self._next_id() if qos else 0))
 
@@ -72,8 +66,8 @@ class DeviceClient:
 
     def published(self, packet: Publish) -> None:
         topic = packet.topic
-        if topic.startswith(self._events) and topic[len(self._events) : len(self._events) + 1] in ("", "/"):
-            self._telemetry(packet, topic[len(self._events) + 1 :])
+        if publications.is_telemetry(topic, self._events):
+            self._telemetry(packet, publications.telemetry_bag(packet, self._events))
         elif topic.startswith("$iothub/"):
             try:
                 self._request(topic, packet.payload)
@@ -91,23 +85,14 @@ class DeviceClient:
             self.send_commands()
 
     def subscribed(self, filters: Sequence[tuple[str, int]]) -> Sequence[int]:
-        unknown = [name for name, _ in filters if name not in self._known]
-        if unknown:
-            # A refusal by SUBACK is not noticed by clients (wire-iot, trap 6).
-            raise ProtocolViolation(f"a subscription to {unknown[0][:200]!r}, which is no filter of '{self.who}'")
-        granted = [min(qos, 1) for _, qos in filters]
-        self._filters.update((name, qos) for (name, _), qos in zip(filters, granted, strict=True))
-        self._keep()
-        return granted
+        return self._subscriptions.add(filters)
 
     def sent_suback(self) -> None:
         self._hub.arrived(self.who)
         self.send_commands()
 
     def unsubscribed(self, filters: Sequence[str]) -> None:
-        for name in filters:
-            self._filters.pop(name, None)
-        self._keep()
+        self._subscriptions.remove(filters)
 
     def closed(self, will: Will | None) -> None:
         self._hub.left(self)
@@ -123,7 +108,7 @@ class DeviceClient:
 
     def send_commands(self) -> None:
         """Send what waits, as far as the window allows."""
-        qos = self._feeds.get(Feed.COMMANDS)
+        qos = self._subscriptions.qos(Feed.COMMANDS)
         if qos is None or not self.connection.is_open or len(self._in_flight) >= _WINDOW:
             return
         on_their_way = {command.id for command in self._in_flight.values()}
@@ -151,66 +136,36 @@ class DeviceClient:
     # Requests and telemetry.
 
     def _telemetry(self, packet: Publish, bag: str) -> None:
-        if len(packet.payload) + len(bag) > LARGEST_MESSAGE:
-            raise ProtocolViolation(f"a message of more than {LARGEST_MESSAGE} bytes with its properties")
-        if packet.retain:
-            bag = "&".join(filter(None, (bag.strip("/"), bags.encode(_RETAINED))))
         self._hub.messages.append(
             self._partition, self._sender, bag, packet.payload, partial(self.connection.taken, packet)
         )
 
     def _publish_will(self, will: Will) -> None:
-        """A will to the telemetry topic is a message; IoT Hub knows no other."""
-        if not will.topic.startswith(self._events):
+        bag = publications.will_bag(will, self._events)
+        if bag is None:
             _log.warning("the will of '%s' is for %.200r, where nobody reads; it is dropped", self.who, will.topic)
             return
-        entries = {**bags.decode(will.topic[len(self._events) + 1 :]), "iothub-MessageType": "Will"}
-        self._hub.messages.append(self._partition, self._sender, bags.encode(entries), will.payload, lambda: None)
+        self._hub.messages.append(self._partition, self._sender, bag, will.payload, lambda: None)
 
     def _request(self, topic: str, payload: bytes) -> None:
-        if topic.startswith(topics.TWIN_GET):
-            request = topics.request(topic, topics.TWIN_GET)
+        request = publications.request(topic, payload)
+        if isinstance(request, Report):
+            self._report(request)
+        elif isinstance(request, MethodAnswer):
+            self._hub.calls.answered(self.who, request.id, request.status, request.payload)
+        else:
             body = msgspec.json.encode(self._hub.device_twin(self.who))
             self.send(Feed.TWIN_ANSWERS, topics.twin_answer(200, request.id), body)
-        elif topic.startswith(topics.REPORTED):
-            self._report(topics.request(topic, topics.REPORTED).id, payload)
-        elif topic.startswith(topics.METHOD_RESULT):
-            request = topics.request(topic, topics.METHOD_RESULT)
-            if not request.name.lstrip("-").isdigit():
-                raise ProtocolViolation(f"an answer to a method with the status {request.name[:40]!r}, no number")
-            self._hub.calls.answered(self.who, request.id, int(request.name), payload)
-        else:
-            raise ProtocolViolation(f"a message to {topic[:200]!r}, which is no topic of an IoT hub")
 
-    def _report(self, request_id: str, payload: bytes) -> None:
+    def _report(self, request: Report) -> None:
         try:
-            patch: JsonObject = _decode(payload)  # type: ignore[assignment]  # an object of JSON, of any values
-        except msgspec.DecodeError as problem:
-            self._refuse(request_id, HubError(400, "ArgumentInvalid", f"The patch is not a JSON object: {problem}."))
-            return
-        try:
-            version = self._hub.report(self.who, patch)
+            version = self._hub.report(self.who, request.patch())
         except HubError as problem:
-            self._refuse(request_id, problem)
+            _log.warning("reported properties of '%s' were refused: %s", self.who, problem)
+            answer = topics.twin_answer(problem.status, request.id)
+            self.send(Feed.TWIN_ANSWERS, answer, publications.refusal(problem))
             return
-        self.send(Feed.TWIN_ANSWERS, topics.twin_answer(204, request_id, version), b"")
-
-    def _refuse(self, request_id: str, problem: HubError) -> None:
-        _log.warning("reported properties of '%s' were refused: %s", self.who, problem)
-        body = msgspec.json.encode({"errorCode": problem.status * 1000 + 4, "message": problem.message})
-        self.send(Feed.TWIN_ANSWERS, topics.twin_answer(problem.status, request_id), body)
-
-    def _keep(self) -> None:
-        if self._lasting:
-            self._hub.sessions.save(self.who, self._filters)
-        self._subscribe()
-
-    def _subscribe(self) -> None:
-        self._feeds = {}
-        for name, qos in self._filters.items():
-            feed = self._known.get(name)
-            if feed is not None:
-                self._feeds[feed] = max(qos, self._feeds.get(feed, 0))
+        self.send(Feed.TWIN_ANSWERS, topics.twin_answer(204, request.id, version), b"")
 
     def _next_id(self) -> int:
         while True:

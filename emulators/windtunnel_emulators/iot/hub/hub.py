@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from windtunnel_emulators.iot.hub import peers, topics, twin_rules, twins, usernames
+from windtunnel_emulators.iot.hub import topics, twin_rules, twins
 from windtunnel_emulators.iot.hub.activity import Activity
-from windtunnel_emulators.iot.hub.authentication import AuthenticationFailed, Authenticator, Shown
+from windtunnel_emulators.iot.hub.admission import introduced
+from windtunnel_emulators.iot.hub.authentication import AuthenticationFailed, Authenticator
 from windtunnel_emulators.iot.hub.calls import Calls
 from windtunnel_emulators.iot.hub.client import DeviceClient
 from windtunnel_emulators.iot.hub.commands import Commands
@@ -25,7 +26,7 @@ from windtunnel_emulators.iot.hub.registry import Identities
 from windtunnel_emulators.iot.hub.sessions import Sessions
 from windtunnel_emulators.iot.hub.topics import Feed
 from windtunnel_emulators.iot.hub.twin_store import Twins
-from windtunnel_emulators.iot.mqtt.packets import BAD_CREDENTIALS, IDENTIFIER_REJECTED, NOT_AUTHORIZED
+from windtunnel_emulators.iot.mqtt.packets import NOT_AUTHORIZED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,24 +83,11 @@ class Hub:
         self._connections.discard(connection)
 
     def connecting(self, connection: Connection, packet: Connect) -> None:
-        try:
-            username = usernames.parse(packet.username or "")
-        except usernames.BadUsername as problem:
-            connection.refuse(BAD_CREDENTIALS, str(problem))
+        said = introduced(connection, packet)
+        if said is None:
             return
-        connection.name = f"'{str(username.who)[:200]}'"
-        if packet.client_id != username.client_id:
-            connection.refuse(
-                IDENTIFIER_REJECTED,
-                f"the client is called {packet.client_id[:200]!r}, and its user name is for '{username.client_id}'",
-            )
-            return
-        shown = Shown(
-            password=packet.password,
-            certificates=() if packet.password else peers.certificates(connection.tls),
-        )
         try:
-            known = self.authenticator.check(username, shown, self.clock.now().timestamp())
+            known = self.authenticator.check(*said, self.clock.now().timestamp())
         except AuthenticationFailed as problem:
             connection.refuse(NOT_AUTHORIZED, str(problem))
             return

@@ -10,13 +10,13 @@ from windtunnel_emulators.iot.hub.hub import LONGEST_KEEP_ALIVE_S
 
 if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Scope, Send
-    from windtunnel_emulators.iot.hub.hub import Hub
+    from windtunnel_emulators.iot.mqtt.interface import Server
 
 WEB_SOCKET = ("$iothub", "websocket")
 _SUBPROTOCOL = "mqtt"
 
 
-async def upgrade(hub: Hub, scope: Scope, send: Send) -> bool:
+async def upgrade(hub: Server, scope: Scope, send: Send, *, longest_keep_alive: int = LONGEST_KEEP_ALIVE_S) -> bool:
     """Hand the connection to MQTT and return True, or answer 400. Raises ``HubError`` 501 for AMQP's clients."""
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     known = dict(headers)
@@ -30,6 +30,6 @@ async def upgrade(hub: Hub, scope: Scope, send: Send) -> bool:
 
     transport, rest = scope["state"]["take_over"]()
     lines = [b"GET / HTTP/1.1", *(name + b": " + value for name, value in headers)]
-    socket = WebSocket(Connection(hub, LONGEST_KEEP_ALIVE_S), _SUBPROTOCOL)
+    socket = WebSocket(Connection(hub, longest_keep_alive), _SUBPROTOCOL)
     socket.begin(transport, b"\r\n".join((*lines, b"", b"")), rest)
     return True
