@@ -1,0 +1,44 @@
+"""JSON merge patches, computed: what turns one document into another, and two patches made one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from windtunnel_emulators.iot.hub.twins import merged
+from windtunnel_emulators.jsontypes import as_object
+
+if TYPE_CHECKING:
+    from windtunnel_emulators.jsontypes import JsonObject
+
+
+def difference(before: JsonObject, after: JsonObject) -> JsonObject:
+    """The smallest patch with ``merged(before, patch) == after``, where neither has nulls; empty when they agree."""
+    patch: JsonObject = dict.fromkeys(name for name in before if name not in after)
+    for name, value in after.items():
+        former = before.get(name)
+        if isinstance(value, dict) and isinstance(former, dict):
+            below = difference(former, value)
+            if below:
+                patch[name] = below
+        elif name not in before or type(former) is not type(value) or former != value:
+            patch[name] = value
+    return patch
+
+
+def collapsed(pending: JsonObject, patch: JsonObject, base: JsonObject) -> JsonObject:
+    """One patch that does to ``base`` what ``pending`` and then ``patch`` do.
+
+    What removes a name that ``base`` does not have stays: ``base`` may be less than what the patch will meet.
+    """
+    found = dict(pending)
+    for name, change in patch.items():
+        if not isinstance(change, dict) or name not in pending:
+            found[name] = change
+            continue
+        former, under = pending[name], as_object(base.get(name))
+        if isinstance(former, dict):
+            found[name] = collapsed(former, change, under)
+        else:
+            # It was removed, or was no object: nothing of what the base has below it may come back.
+            found[name] = difference(under, merged({}, change))
+    return found
