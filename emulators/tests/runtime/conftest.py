@@ -161,9 +161,10 @@ class Stage:
         self.runtime = StagedRuntime(self.clock)
         self.folder = folder
         self.seen: list[GroupStatus] = []
+        self._groups: list[ContainerGroup] = []
 
     def group(self, plan: GroupPlan) -> ContainerGroup:
-        return ContainerGroup(
+        group = ContainerGroup(
             plan,
             runtime=self.runtime,
             clock=self.clock,
@@ -171,6 +172,14 @@ class Stage:
             folder=self.folder,
             on_change=self.seen.append,
         )
+        self._groups.append(group)
+        return group
+
+    async def close(self) -> None:
+        """End what a test left running, as its tasks would otherwise be found by the garbage collector."""
+        async with asyncio.timeout(20):
+            for group in self._groups:
+                await group.close()
 
     async def settle(self) -> None:
         """Let everything happen that needs no time to pass. Files are removed in threads, which is not waited for."""
@@ -192,8 +201,16 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path / "group")
+def make_stage() -> Callable[..., Stage]:
+    """For who ends what it began by itself."""
+    return Stage
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path / "group")
+    yield stage
+    await stage.close()
 
 
 @pytest.fixture

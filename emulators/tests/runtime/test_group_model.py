@@ -196,8 +196,8 @@ class GroupLife(RuleBasedStateMachine):
                 assert container.previous.phase is Phase.TERMINATED
 
 
-def test_a_group_never_contradicts_itself(stage: Stage) -> None:
-    machine: type[RuleBasedStateMachine] = type("Life", (GroupLife,), {"make_stage": staticmethod(type(stage))})
+def test_a_group_never_contradicts_itself(make_stage: MakesStages) -> None:
+    machine: type[RuleBasedStateMachine] = type("Life", (GroupLife,), {"make_stage": staticmethod(make_stage)})
     run_state_machine_as_test(
         machine,
         settings=settings(
