@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
-from windtunnel_scoring import VERSION
+from windtunnel_scoring import VERSION, failures
 from windtunnel_scoring.asgi import (
     HTML,
     JSON,
@@ -27,10 +27,8 @@ from windtunnel_scoring.asgi import (
     read_body,
     send_response,
 )
-from windtunnel_scoring.errors import NotSerialisable, Refusal, RunFailed, ScoringTimeout
 from windtunnel_scoring.identifiers import IdTooLong, RequestIds, identify, identify_native
 from windtunnel_scoring.record import RequestRecord, log_record
-from windtunnel_scoring.scorer import Outcome
 from windtunnel_scoring.swagger import UnknownVersion
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from windtunnel_scoring.cors import Cors
     from windtunnel_scoring.executors import Executor
     from windtunnel_scoring.record import Observe
-    from windtunnel_scoring.scorer import Scorer
+    from windtunnel_scoring.scorer import Outcome, Scorer
     from windtunnel_scoring.swagger import Swagger
     from windtunnel_scoring.telemetry.interface import Telemetry
 
@@ -51,8 +49,6 @@ NOT_FOUND = (
     " If you entered the URL manually please check your spelling and try again."
 )
 NOT_ALLOWED = "The method is not allowed for the requested URL."
-RUN_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
-INTERNAL = "An unexpected internal error occurred. Check the logs for more info."
 
 _READ = frozenset(("GET", "HEAD", "OPTIONS"))
 _SCORE = frozenset(("GET", "HEAD", "OPTIONS", "POST"))
@@ -171,24 +167,8 @@ class ScoringApp:
         try:
             context = contextvars.copy_context()
             return await self._executor.run(lambda: context.run(scorer.score, request))
-        except Refusal as error:
-            return Outcome(response=shape(error.status, error.message))
-        except ScoringTimeout as error:
-            logger.exception("%s", error)
-            return Outcome(response=shape(500, str(error)), run_failed=True)
-        except RunFailed as error:
-            logger.error("Encountered Exception", exc_info=error.__cause__)
-            if self._options.legacy_errors:
-                # What containers of 2018 answered: their nginx turned the failure into 502 with the text.
-                text = Response(status=502, body=str(error).encode(), headers=(("content-type", HTML),))
-                return Outcome(response=text, run_failed=True)
-            return Outcome(response=shape(500, RUN_FAILED), run_failed=True)
-        except NotSerialisable as error:
-            logger.error("Encountered Exception", exc_info=error.__cause__)
-            return Outcome(response=shape(500, INTERNAL))
-        except Exception:
-            logger.exception("Encountered Exception")
-            return Outcome(response=shape(500, INTERNAL))
+        except Exception as error:
+            return failures.outcome(error, shape, legacy=self._options.legacy_errors)
 
     def _common_headers(self, method: str, headers: Headers, ids: RequestIds) -> tuple[tuple[str, str], ...]:
         pairs = list(ids.headers())

@@ -341,7 +341,7 @@ def test_a_crash_of_the_script_is_the_containers(serve: Callable[..., Server], s
 
 def test_a_script_needs_neither_numpy_nor_onnxruntime(script: dict[str, str]) -> None:
     code = (
-        "import sys; from windtunnel_scoring.__main__ import load; from windtunnel_scoring.settings import *;"
+        "import sys; from windtunnel_scoring.loading import load; from windtunnel_scoring.settings import *;"
         "from windtunnel_scoring.executors import MainThread; import os;"
         "load(ServerSettings.from_environment(os.environ), MainThread());"
         "print(sorted({'numpy', 'onnxruntime'} & set(sys.modules)))"
