@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 TWIN_GET = "$iothub/twin/GET/"
 REPORTED = "$iothub/twin/PATCH/properties/reported/"
 METHOD_RESULT = "$iothub/methods/res/"
+"""What clients publish to; the rest is below."""
+TWIN_ANSWER = "$iothub/twin/res/"
+DESIRED_PATCH = "$iothub/twin/PATCH/properties/desired/"
+METHOD_CALL = "$iothub/methods/POST/"
+"""What the hub publishes to, with ``commands_of`` a device."""
 
 
 class Feed(Enum):
@@ -37,6 +42,8 @@ class Request:
     """What stands before the question mark, without slashes around it."""
     id: str
     """The ``$rid``; empty without one."""
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """All of the query."""
 
 
 def events_of(who: Who) -> str:
@@ -60,30 +67,35 @@ def feeds_of(who: Who) -> Mapping[str, Feed]:
     return found
 
 
+def commands_of(device: str) -> str:
+    """What comes from the cloud for a device; the bag follows."""
+    return f"devices/{device}/messages/devicebound/"
+
+
 def request(topic: str, prefix: str) -> Request:
     """Take the rest of a topic apart."""
     name, _, query = topic[len(prefix) :].partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    return Request(name=name.strip("/"), id=options.get("$rid", ""))
+    return Request(name=name.strip("/"), id=options.get("$rid", ""), options=options)
 
 
 def twin_answer(status: int, request_id: str, version: int | None = None) -> str:
     ending = "" if version is None else f"&$version={version}"
-    return f"$iothub/twin/res/{status}/?$rid={request_id}{ending}"
+    return f"{TWIN_ANSWER}{status}/?$rid={request_id}{ending}"
 
 
 def desired_patch(version: int) -> str:
-    return f"$iothub/twin/PATCH/properties/desired/?$version={version}"
+    return f"{DESIRED_PATCH}?$version={version}"
 
 
 def method_call(name: str, request_id: str) -> str:
-    return f"$iothub/methods/POST/{quote(name, safe='')}/?$rid={request_id}"
+    return f"{METHOD_CALL}{quote(name, safe='')}/?$rid={request_id}"
 
 
 def command(device: str, properties: Mapping[str, str]) -> str:
     """``$.to`` is always there, as IoT Hub adds it."""
     to = f"/devices/{device}/messages/deviceBound"
-    return f"devices/{device}/messages/devicebound/{bags.encode({'$.to': to, **properties})}"
+    return f"{commands_of(device)}{bags.encode({'$.to': to, **properties})}"
 
 
 def module_input(who: Who, name: str, properties: Mapping[str, str]) -> str:
