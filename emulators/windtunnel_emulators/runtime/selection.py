@@ -24,7 +24,7 @@ def make_runtime(name: str, *, folder: Path, clock: Clock, registries: Registrie
         own = folder / "runtime"
         sources = (
             RegistryImages(registries, own / "images", folder / "environments"),
-            StandIns(own / "stand-ins"),
+            StandIns(own / "stand-ins", folder / "environments"),
         )
         return ProcessRuntime(own, clock, sources)
     if name == "docker":

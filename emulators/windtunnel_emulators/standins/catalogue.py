@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import shutil
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class StandIn:
     ports: tuple[int, ...]
     files: Mapping[str, str]
     """Path in the image: file of ``programs``."""
+    requirements: tuple[str, ...]
+    """Python packages that its programs import, of this machine's."""
 
     def has(self, tag: str) -> bool:
         """Whether the real repository has such a tag, as far as is known."""
@@ -47,8 +50,10 @@ class StandIn:
 class StandIns:
     """Implements ``runtime.sources.ImageSource``; what the stand-ins execute is put below ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environments: Path | None = None) -> None:
+        """``environments`` is where folders of Python packages are made; by default below ``folder``."""
         self._folder = folder
+        self._environments = environments or folder / "environments"
 
     def owns(self, reference: str) -> bool:
         return _find(reference) is not None
@@ -69,6 +74,7 @@ class StandIns:
         root = self._folder / key if contents else None
         if root is not None:
             await asyncio.to_thread(_write, root, contents)
+        packages = await self._packages(stand_in, parsed) if stand_in.requirements else None
         return Image(
             reference=reference,
             digest=parsed.digest or f"sha256:{key}",
@@ -77,8 +83,26 @@ class StandIns:
             working_directory=stand_in.working_directory,
             exposed_ports=stand_in.ports,
             root=root,
+            packages=packages,
             stand_in=stand_in.sentence,
         )
+
+    async def _packages(self, stand_in: StandIn, reference: Reference) -> Path:
+        """Only what this machine has: a stand-in installs nothing. Raises ``ImageError``."""
+        from windtunnel_emulators.images.distributions import NotHere, find_installed
+        from windtunnel_emulators.images.environments import Environments
+        from windtunnel_emulators.images.resolution import Request, resolve
+
+        request = Request(requirements=stand_in.requirements)
+        try:
+            pins = await asyncio.to_thread(lambda: resolve(request, find_installed(sys.path)))
+        except NotHere as problem:
+            raise ImageError(
+                f"what stands in for image {reference.name!r} needs {', '.join(stand_in.requirements)}, and {problem}:"
+                " pip install 'windtunnel[iot]'",
+                denied=False,
+            ) from problem
+        return await Environments(self._environments).get(pins)
 
 
 @cache
@@ -96,6 +120,7 @@ def catalogue() -> tuple[StandIn, ...]:
             working_directory=entry.get("working_directory", "/"),
             ports=tuple(entry.get("ports", ())),
             files=dict(entry.get("files", {})),
+            requirements=tuple(entry.get("requirements", ())),
         )
         for entry in entries
     )
