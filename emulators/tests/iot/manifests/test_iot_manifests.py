@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -85,13 +85,13 @@ def changed(document: dict[str, Any], path: str, value: object) -> dict[str, Any
     return found
 
 
-def paths(document: object, above: str = "") -> list[str]:
+def paths(document: dict[str, Any], above: str = "") -> list[str]:
     """Every place of a document."""
-    if not isinstance(document, dict):
-        return []
     found: list[str] = []
     for name, one in document.items():
-        found += [f"{above}{name}", *paths(one, f"{above}{name}/")]
+        found.append(f"{above}{name}")
+        if isinstance(one, dict):
+            found += paths(cast("dict[str, Any]", one), f"{above}{name}/")
     return found
 
 
