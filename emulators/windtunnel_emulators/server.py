@@ -259,12 +259,12 @@ class _Connection(HttpToolsProtocol):
 
 
 class Listener:
-    """One port; ``raw_upgrades`` as for ``Listeners.open``."""
+    """One port, or one Unix socket; ``raw_upgrades`` as for ``Listeners.open``."""
 
     def __init__(self, app: ASGI, bound: socket.socket, *, raw_upgrades: bool = False) -> None:
         self.state = ServerState()
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        self.port: int = bound.getsockname()[1]
+        self.port: int = 0 if bound.family == socket.AF_UNIX else bound.getsockname()[1]
         self._socket = bound
         self._raw_upgrades = raw_upgrades
         self._server: asyncio.Server | None = None
@@ -288,7 +288,8 @@ class Listener:
         def connection() -> asyncio.Protocol:
             return _Connection(self._config, self.state, loop, raw_upgrades=self._raw_upgrades)
 
-        self._server = await loop.create_server(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
+        opened = loop.create_unix_server if self._socket.family == socket.AF_UNIX else loop.create_server
+        self._server = await opened(connection, sock=self._socket, ssl=tls, backlog=_BACKLOG)
 
     def drop_slow(self, oldest: float) -> None:
         """Close connections whose head began before ``oldest`` and is not whole yet."""
