@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from windtunnel_emulators.images import distributions
 from windtunnel_emulators.runtime.interface import ImageError
 from windtunnel_emulators.standins import catalogue
 from windtunnel_emulators.standins.catalogue import StandIns
@@ -176,7 +176,7 @@ async def test_its_image_brings_the_device_sdk_of_this_machine(tmp_path: Path) -
 async def test_a_machine_without_the_sdk_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(distributions, "find_installed", lambda path: {})
     with pytest.raises(ImageError, match=r"needs azure-iot-device, .*pip install 'windtunnel\[iot\]'"):
         await StandIns(tmp_path).fetch(f"{IMAGE}:1.0", ())
 

@@ -163,7 +163,7 @@ class Sensor:
         except ValueError:
             say("the message is not JSON, and has no effect")
             return
-        commands = cast("list[Any]", found) if isinstance(found, list) else [found]
+        commands: list[Any] = found if isinstance(found, list) else [found]  # pyright: ignore[reportUnknownVariableType]  # any JSON
         if any(is_reset(command) for command in commands):
             self._machine.restart()
 
