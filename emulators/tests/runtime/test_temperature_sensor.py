@@ -176,7 +176,11 @@ async def test_its_image_brings_the_device_sdk_of_this_machine(tmp_path: Path) -
 async def test_a_machine_without_the_sdk_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributions, "find_installed", lambda path: {})
+    def nothing(path: object) -> dict[str, Path]:
+        del path
+        return {}
+
+    monkeypatch.setattr(distributions, "find_installed", nothing)
     with pytest.raises(ImageError, match=r"needs azure-iot-device, .*pip install 'windtunnel\[iot\]'"):
         await StandIns(tmp_path).fetch(f"{IMAGE}:1.0", ())
 
