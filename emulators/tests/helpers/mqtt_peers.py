@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from windtunnel_emulators.iot.mqtt.connection import Connection
 from windtunnel_emulators.iot.mqtt.interface import Server
-from windtunnel_emulators.iot.mqtt.packets import ConnAck, Connect, Publish, Subscribe
+from windtunnel_emulators.iot.mqtt.packets import ConnAck, Connect, PubAck, Publish, Subscribe
 from windtunnel_emulators.iot.mqtt.reading import Reader
 from windtunnel_emulators.iot.mqtt.writing import encode
 
@@ -121,6 +121,19 @@ class Peer:
                     return packet
             assert time.monotonic() < end, f"no {kind.__name__}; {self.received}"
             await asyncio.sleep(0.001)  # the log of messages syncs in a thread
+
+    async def messages(self, count: int, *, acknowledge: bool = False) -> list[Publish]:
+        """The first so many messages that the hub has sent since this peer exists."""
+        end = time.monotonic() + _DEADLINE_S
+        while True:
+            for packet in await self.take():
+                if acknowledge and isinstance(packet, Publish) and packet.qos:
+                    self.feed(PubAck(packet.packet_id))
+            found = [packet for packet in self.received if isinstance(packet, Publish)]
+            if len(found) >= count:
+                return found[:count]
+            assert time.monotonic() < end, f"{len(found)} messages of {count}"
+            await asyncio.sleep(0)
 
     async def connect(
         self,
