@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mqtt_peers import KEY, OTHER
-from windtunnel_emulators.edge.interface import DEFAULT_PRIORITY, EdgeProblem, Message, Outcome, Target, Unreachable
+from windtunnel_emulators.edge.interface import EdgeProblem, Message, Outcome, Target, Unreachable
 from windtunnel_emulators.iot.hub.identity import Identity, Keys, Who
 from windtunnel_emulators.iot.hub.twins import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from windtunnel_emulators.edge.interface import CloudListener, Sink
     from windtunnel_emulators.iot.hub.topics import Feed
@@ -183,25 +183,3 @@ class MemoryQueues:
                     break
                 waiting.pop(0)
             await asyncio.sleep(0)
-
-
-class FakeRouteProblem(EdgeProblem):
-    """A route that cannot be read."""
-
-
-class FakeRoutes:
-    """Routes without a language: ``SOURCE > ENDPOINT``, where a source is the beginning of one."""
-
-    def __init__(self, routes: Mapping[str, str | JsonObject], ttl: float | None) -> None:
-        self.ttl = ttl
-        self._routes: list[tuple[str, str]] = []
-        for name, route in routes.items():
-            text = route if isinstance(route, str) else str(route.get("route"))
-            source, arrow, endpoint = text.partition(" > ")
-            if not arrow:
-                raise FakeRouteProblem(f"Error parsing route {name} - no arrow in '{text}'")
-            self._routes.append((source, endpoint))
-
-    def targets(self, message: Message) -> Sequence[Target]:
-        found = dict.fromkeys(endpoint for source, endpoint in self._routes if message.source.startswith(source))
-        return [Target(endpoint=endpoint, priority=DEFAULT_PRIORITY, ttl=self.ttl) for endpoint in found]

@@ -90,9 +90,10 @@ class Peer:
     hub: TimedServer
     who: Who
     pipe: Pipe = field(default_factory=Pipe)
+    longest_keep_alive: int = 1767
 
     def __post_init__(self) -> None:
-        self.connection = Connection(self.hub, 1767)
+        self.connection = Connection(self.hub, self.longest_keep_alive)
         self.connection.connection_made(self.pipe)
         self._reader = Reader(1_000_000)
         self._read = 0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_fakes import FakeCloud, FakeIdentities, FakeRoutes, MemoryQueues
+from edge_fakes import FakeCloud, FakeIdentities, MemoryQueues
 from mqtt_peers import HOST, Peer
 from windtunnel_emulators.clock import ManualClock
 from windtunnel_emulators.edge.hub.definition import EdgeDefinition
-from windtunnel_emulators.edge.hub.hub import EdgeHub
+from windtunnel_emulators.edge.hub.hub import LONGEST_KEEP_ALIVE_S, EdgeHub
 from windtunnel_emulators.iot.hub.identity import EDGE_HUB, Who
 from windtunnel_emulators.store import Store
 
@@ -56,7 +56,6 @@ class Edge:
             identities=self.identities,
             store=self.store,
             clock=self.clock,
-            parse_routes=FakeRoutes,
         )
         if begin:
             self.hub.start()
@@ -84,7 +83,7 @@ class Edge:
         return version
 
     def peer(self, who: Who) -> Peer:
-        made = Peer(self.hub, who)
+        made = Peer(self.hub, who, longest_keep_alive=LONGEST_KEEP_ALIVE_S)
         self.peers.append(made)
         return made
 

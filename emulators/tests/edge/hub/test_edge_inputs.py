@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 EVENTS = "devices/edge/modules/sensor/messages/events/"
 INPUTS = "devices/edge/modules/filter/inputs/"
-ROUTES = {"r": "/messages/modules/sensor/outputs/out > filter/in"}
+INTO = 'INTO BrokeredEndpoint("/modules/filter/inputs/in")'
+ROUTES = {"r": f"FROM /messages/modules/sensor/outputs/out {INTO}"}
 
 
 async def flow(edge: Edge, **options: bool) -> tuple[Peer, Peer]:
@@ -57,7 +58,7 @@ async def test_nobody_can_say_to_be_another(edge: Edge) -> None:
 
 
 async def test_a_child_device_has_no_outputs(edge: Edge) -> None:
-    await edge.deploy({"leaf": "/messages > filter/in"})
+    await edge.deploy({"leaf": f"FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) {INTO}"})
     leaf = await edge.connected("leaf")
     wanting = await edge.module("filter")
     leaf.publish("devices/leaf/messages/events/%24.on=out&a=1", b"x", retain=True)
@@ -73,7 +74,7 @@ async def test_a_message_that_no_route_wants_is_acknowledged(edge: Edge) -> None
 
 
 async def test_what_is_for_the_cloud_is_left_to_who_sends_it_there(edge: Edge) -> None:
-    await edge.deploy({"up": "/messages > $upstream"})
+    await edge.deploy({"up": "FROM /messages/* INTO $upstream"})
     sensor = await edge.connected("edge", "sensor")
     sensor.publish(f"{EVENTS}%24.on=out&a=1", b"x")
     await sensor.until(PubAck)

@@ -7,31 +7,26 @@ kept, for a start without the cloud. Reports are patches with what has changed.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from windtunnel_emulators.edge.hub.merging import difference
 from windtunnel_emulators.edge.hub.twin_cache import EMPTY
-from windtunnel_emulators.edge.interface import EdgeProblem
+from windtunnel_emulators.edge.routing.errors import RouteError
+from windtunnel_emulators.edge.routing.table import RouteTable
 from windtunnel_emulators.iot.hub.errors import HubError
 from windtunnel_emulators.iot.manifests.errors import HubFormatProblem
 from windtunnel_emulators.iot.manifests.reading import parse_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from windtunnel_emulators.edge.hub.intake import Intake
     from windtunnel_emulators.edge.hub.presence import Presence
     from windtunnel_emulators.edge.hub.reports import Reports
     from windtunnel_emulators.edge.hub.twin_cache import TwinCache
-    from windtunnel_emulators.edge.interface import Router
     from windtunnel_emulators.iot.hub.identity import Who
     from windtunnel_emulators.jsontypes import JsonObject
     from windtunnel_emulators.store import Store
-
-ParseRoutes: TypeAlias = "Callable[[Mapping[str, str | JsonObject], float | None], Router]"
-"""Routes by name and the TTL of those that have none. Raises ``EdgeProblem`` with a sentence that names the route."""
 
 _KEPT = "desired"
 _LONGEST = 1000
@@ -51,7 +46,6 @@ class Administration:
         reports: Reports,
         presence: Presence,
         intake: Intake,
-        parse: ParseRoutes,
     ) -> None:
         self._own = own
         self._store = store
@@ -59,7 +53,6 @@ class Administration:
         self._reports = reports
         self._presence = presence
         self._intake = intake
-        self._parse = parse
         self._status: JsonObject = {}
         """``lastDesiredVersion`` and ``lastDesiredStatus``; empty while nothing was ever desired."""
         self._dirty = False
@@ -132,7 +125,7 @@ class Administration:
         except HubFormatProblem as problem:
             return problem.description[:_LONGEST]
         try:
-            self._intake.router = self._parse(deployment.routes, deployment.ttl)
-        except EdgeProblem as problem:
+            self._intake.router = RouteTable.parse(deployment.routes, deployment.ttl)
+        except RouteError as problem:
             return HubFormatProblem(str(problem)).description[:_LONGEST]
         return None

@@ -39,7 +39,6 @@ from windtunnel_emulators.iot.mqtt.packets import NOT_AUTHORIZED, SERVER_UNAVAIL
 
 if TYPE_CHECKING:
     from windtunnel_emulators.clock import Clock
-    from windtunnel_emulators.edge.hub.administration import ParseRoutes
     from windtunnel_emulators.edge.hub.definition import EdgeDefinition
     from windtunnel_emulators.edge.hub.identities import Identities
     from windtunnel_emulators.edge.interface import Cloud, Queues
@@ -76,7 +75,6 @@ class EdgeHub:
         identities: Identities,
         store: Store,
         clock: Clock,
-        parse_routes: ParseRoutes,
     ) -> None:
         """``store`` is the device's own. Nobody may connect before ``start``."""
         define(store)
@@ -106,7 +104,6 @@ class EdgeHub:
             reports=self.reports,
             presence=Presence(clock),
             intake=self.intake,
-            parse=parse_routes,
         )
         self._started = False
         self._connections: set[Connection] = set()

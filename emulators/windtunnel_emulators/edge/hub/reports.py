@@ -7,6 +7,7 @@ comes and goes, at most every five seconds.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +33,15 @@ _SERVER = 500
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Sending:
+    """A patch on its way to the cloud."""
+
+    patch: JsonObject
+    since: JsonObject | None = None
+    """What was reported after it."""
+
+
 class Reports:
     """The reported properties of everybody behind one edge device."""
 
@@ -40,8 +50,7 @@ class Reports:
         self._cloud = cloud
         self._clock = clock
         self._tasks = tasks
-        self._since: dict[Who, JsonObject | None] = {}
-        """By who is being sent for: what was reported since the patch that is on its way."""
+        self._sending: dict[Who, _Sending] = {}
         self._gathered: set[Who] = set()
         """Whose pending patch has waited for the cloud."""
         self._last: dict[Who, float] = {}
@@ -55,9 +64,9 @@ class Reports:
         pending = collapsed(twin.pending or {}, patch, twin.reported)
         version = twin.reported_version + 1
         self._cache.save(who, msgspec.structs.replace(twin, pending=pending, reported_version=version))
-        if who in self._since:
-            base = merged(twin.reported, twin.pending or {})
-            self._since[who] = collapsed(self._since[who] or {}, patch, base)
+        sending = self._sending.get(who)
+        if sending is not None:
+            sending.since = collapsed(sending.since or {}, patch, merged(twin.reported, sending.patch))
         elif self._cloud.is_reachable:
             self.send(who)
         else:
@@ -66,8 +75,8 @@ class Reports:
 
     def send(self, who: Who) -> None:
         """Send what is pending, if anything is and the cloud is there."""
-        if who not in self._since and self._cloud.is_reachable:
-            self._since[who] = None
+        if who not in self._sending and self._cloud.is_reachable:
+            self._sending[who] = _Sending({})
             self._tasks.start(self._send(who), f"reported properties of {who}")
 
     def send_all(self) -> None:
@@ -86,7 +95,7 @@ class Reports:
             while await self._send_one(who):
                 pass
         finally:
-            self._since.pop(who, None)
+            self._sending.pop(who, None)
 
     async def _send_one(self, who: Who) -> bool:
         """Send the pending patch; whether to go on."""
@@ -97,7 +106,7 @@ class Reports:
         twin = self._cache.get(who)
         if twin is None or twin.pending is None or not self._cloud.is_reachable:
             return False
-        self._since[who] = None
+        sending = self._sending[who] = _Sending(twin.pending)
         self._last[who] = self._clock.monotonic()
         try:
             version = await self._cloud.report(who, twin.pending)
@@ -106,21 +115,21 @@ class Reports:
                 self._gathered.add(who)
                 return True
             _log.error("reported properties of '%s' are lost, as the cloud refuses them: %s", who, problem)
-            self._sent(who, None, None)
+            self._sent(who, _Sending({}, sending.since), None)
         except EdgeProblem:
             self._gathered.add(who)
             return True  # the cloud may have been reachable all the time, and only this connection was not
         else:
-            self._sent(who, twin.pending, version)
+            self._sent(who, sending, version)
         self._gathered.discard(who)
         return True
 
-    def _sent(self, who: Who, patch: JsonObject | None, version: int | None) -> None:
-        """The cloud has a patch (None: it does not want it); what came since is pending."""
+    def _sent(self, who: Who, sending: _Sending, version: int | None) -> None:
+        """The cloud has a patch; what came since is pending."""
         twin = self._cache.get(who)
         if twin is None:
             return
-        since = self._since.get(who)
-        reported = twin.reported if patch is None else merged(twin.reported, patch)
-        shown = version if since is None and version is not None else twin.reported_version
-        self._cache.save(who, msgspec.structs.replace(twin, reported=reported, reported_version=shown, pending=since))
+        reported = merged(twin.reported, sending.patch)
+        shown = twin.reported_version if sending.since is not None or version is None else version
+        changed = msgspec.structs.replace(twin, reported=reported, reported_version=shown, pending=sending.since)
+        self._cache.save(who, changed)

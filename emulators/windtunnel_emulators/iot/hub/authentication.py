@@ -97,8 +97,8 @@ class Authenticator:
 
     def check_token(self, who: Who, text: str, now: float) -> float:
         """For what is not MQTT: the token of an identity or of its device; returns when it ends."""
-        identity = self._identities.get(who)
-        if identity is None or not identity.enabled:
+        identity, device = self._identities.get(who), self._identities.get(Who(who.device))
+        if identity is None or not identity.enabled or device is None or not device.enabled:
             raise AuthenticationFailed(f"there is no '{who}', or it is disabled")
         return self._check(identity, (), text, now)
 
