@@ -7,9 +7,7 @@ import gc
 import hashlib
 import hmac
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,18 +21,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msrest.exceptions import HttpOperationError
 
+from iot_wire import DEVICE, GROUP, HUB, MODELS, WAIT_S, Hub, eventually, trusting
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.wire.conftest import Launch, Launched
 
-DEVICE: Any = import_module("azure.iot.device")  # these have no types
-HUB: Any = import_module("azure.iot.hub")
-MODELS: Any = import_module("azure.iot.hub.models")
 NAME = "wireHub"
-GROUP = "iot"
-WAIT_S = 15.0
 
 # paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with, and those of refused connections.
 pytestmark = [
@@ -51,40 +46,6 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-class Hub:
-    """A hub in emulators of their own, and the clients of it."""
-
-    def __init__(self, launched: Launched, name: str = NAME) -> None:
-        launched.arm("PUT", f"/resourcegroups/{GROUP}", {"location": "westus2"}, version="2022-09-01")
-        self.launched = launched
-        self.name = name
-        self.arm: Any = launched.client(IotHubClient)
-        body = {"location": "westus2", "sku": {"name": "S1", "capacity": 1}}
-        self.resource: Any = self.arm.iot_hub_resource.begin_create_or_update(GROUP, name, body).result()
-        self.host = str(self.resource.properties.host_name)
-        self.address = self.host.partition(":")[0]
-        keys = {key.key_name: key for key in self.arm.iot_hub_resource.list_keys(GROUP, name)}
-        self.connection_string = self.for_policy(keys["iothubowner"])
-        self.keys = keys
-
-    def for_policy(self, policy: Any) -> str:
-        return f"HostName={self.host};SharedAccessKeyName={policy.key_name};SharedAccessKey={policy.primary_key}"
-
-    @property
-    def registry(self) -> Any:
-        return HUB.IoTHubRegistryManager.from_connection_string(self.connection_string)
-
-    def new_device(self, name: str, *, edge: bool = False) -> str:
-        """The connection string of a new device."""
-        made = self.registry.create_device_with_sas(name, "", "", "enabled", iot_edge=edge)
-        return self.device_string(name, made.authentication.symmetric_key.primary_key)
-
-    def device_string(self, name: str, key: str) -> str:
-        """By the hub's Azure name, through its address."""
-        host = f"{self.name}.azure-devices.net"
-        return f"HostName={host};DeviceId={name};SharedAccessKey={key};GatewayHostName={self.address}"
-
-
 @pytest.fixture(scope="module")
 def launched(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     with launch(tmp_path_factory.mktemp("iot")) as found, trusting(found):
@@ -94,15 +55,6 @@ def launched(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def hub(launched: Launched) -> Hub:
     return Hub(launched)
-
-
-@contextmanager
-def trusting(launched: Launched) -> Generator[None]:
-    """Microsoft's clients find the local authority where their environment says."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-            patch.setenv(name, launched.environment[name])
-        yield
 
 
 @pytest.fixture
@@ -123,14 +75,6 @@ def connect() -> Iterator[Callable[..., Any]]:
             client.shutdown()
         except DEVICE.exceptions.NoConnectionError:  # it was just connecting anew
             client.shutdown()
-
-
-def eventually(holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (found := holds()):
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-    return found
 
 
 def answering(client: Any, payload: Any) -> Callable[[Any], None]:
