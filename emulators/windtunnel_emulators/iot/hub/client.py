@@ -16,6 +16,7 @@ import msgspec
 
 from windtunnel_emulators.iot.hub import publications, topics
 from windtunnel_emulators.iot.hub.errors import HubError
+from windtunnel_emulators.iot.hub.feedback import Outcome
 from windtunnel_emulators.iot.hub.publications import MethodAnswer, Report
 from windtunnel_emulators.iot.hub.subscriptions import Subscriptions
 from windtunnel_emulators.iot.hub.topics import Feed
@@ -81,7 +82,7 @@ class DeviceClient:
     def acknowledged(self, packet_id: int) -> None:
         command = self._in_flight.pop(packet_id, None)
         if command is not None:
-            self._hub.commands.remove(command.id)
+            self._hub.settle_command(self.who.device, command, Outcome.SUCCESS)
             self.send_commands()
 
     def subscribed(self, filters: Sequence[tuple[str, int]]) -> Sequence[int]:
@@ -127,7 +128,7 @@ class DeviceClient:
         if not qos:
             # Nobody will say that it arrived: as on Azure, it counts as taken.
             self.connection.send(Publish(topic, command.body))
-            self._hub.commands.remove(command.id)
+            self._hub.settle_command(self.who.device, command, Outcome.SUCCESS)
             return
         self._hub.commands.sent(command.id, packet_id)
         self._in_flight[packet_id] = replace(command, packet=packet_id)

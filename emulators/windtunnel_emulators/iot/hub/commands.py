@@ -92,6 +92,13 @@ class Commands:
         )
         return [_command(row) for row in rows]
 
+    def overdue(self, now: float) -> Sequence[str]:
+        """The devices for which messages wait that have expired."""
+        rows = self._store.rows(
+            "SELECT DISTINCT device FROM iot_commands WHERE hub = ? AND expires <= ?", (self._hub, now)
+        )
+        return [str(device) for (device,) in rows]
+
     def sent(self, id: int, packet: int) -> None:
         """A message is on its way, once more."""
         self._store.execute(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from windtunnel_emulators.iot.hub.certificates import Chains
@@ -34,11 +35,19 @@ class Definition:
     retention_days: Callable[[], int] = lambda: 1
     most_deliveries: Callable[[], int] = lambda: 10
     command_lifetime: Callable[[], timedelta] = lambda: timedelta(hours=1)
+    events_path: str = ""
+    """Of the built-in endpoint; without one, the hub's name."""
+    created: Callable[[], datetime | None] = lambda: None
 
     @property
     def host_name(self) -> str:
         """As on Azure."""
         return f"{self.name.lower()}{SUFFIX}"
+
+    @property
+    def events_name(self) -> str:
+        """The name of the built-in endpoint, as Event Hubs' clients call it (``EntityPath``)."""
+        return self.events_path or self.name.lower()
 
     @property
     def names(self) -> frozenset[str]:

@@ -20,6 +20,7 @@ from windtunnel_emulators.iot.hub.calls import Calls
 from windtunnel_emulators.iot.hub.client import DeviceClient
 from windtunnel_emulators.iot.hub.commands import Commands
 from windtunnel_emulators.iot.hub.errors import device_not_found, module_not_found
+from windtunnel_emulators.iot.hub.feedback import Feedback, Outcome
 from windtunnel_emulators.iot.hub.identity import Who
 from windtunnel_emulators.iot.hub.messages import MessageLog, Sender
 from windtunnel_emulators.iot.hub.registry import Identities
@@ -61,6 +62,7 @@ class Hub:
         self.twins = Twins(store, definition.key)
         self.sessions = Sessions(store, definition.key)
         self.commands = Commands(store, definition.key)
+        self.feedback = Feedback(store, definition.key)
         self.messages = MessageLog(definition.folder / "messages.db", definition.partitions, clock)
         self.messages.on_failure(self._storage_failed)
         self.calls = Calls(self.connected, clock)
@@ -147,6 +149,8 @@ class Hub:
                 if client.expires is not None and client.expires <= moment.timestamp():
                     client.connection.close("its token has expired")
             self.activity.flush()
+            for device in self.commands.overdue(moment.timestamp()):
+                self.waiting_commands(device)
             if checks % _HOUSEKEEPING == 0:
                 self.messages.expire(moment - timedelta(days=self.definition.retention_days()))
             checks += 1
@@ -184,12 +188,33 @@ class Hub:
         found: list[Command] = []
         for command in self.commands.waiting(device):
             if command.expires <= now or command.deliveries >= most:
-                why = "expired" if command.expires <= now else f"was delivered {command.deliveries} times"
+                expired = command.expires <= now
+                why = "expired" if expired else f"was delivered {command.deliveries} times"
                 _log.warning("a message to '%s' is dropped: it %s", device, why)
-                self.commands.remove(command.id)
+                self.settle_command(device, command, Outcome.EXPIRED if expired else Outcome.DELIVERIES)
             else:
                 found.append(command)
         return found
+
+    def settle_command(self, device: str, command: Command, outcome: Outcome) -> None:
+        """A command is over; who sent it is told if they asked for it."""
+        identity = self.identities.get(Who(device))
+        with self.store.transaction():
+            self.commands.remove(command.id)
+            self.feedback.add(
+                command.properties,
+                outcome,
+                device=device,
+                generation=identity.generation if identity else "",
+                now=self.clock.now(),
+            )
+
+    def purge_commands(self, device: str) -> int:
+        """Forget the commands that wait for a device; returns how many there were."""
+        waiting = self.commands.waiting(device)
+        for command in waiting:
+            self.settle_command(device, command, Outcome.PURGED)
+        return len(waiting)
 
     def command(self, device: str, properties: dict[str, str], body: bytes, expires: datetime | None = None) -> Command:
         """Send a message to a device, now or when it connects. Raises ``HubError``."""

@@ -1,4 +1,4 @@
-"""The sockets of one hub, all at its own address: 8883 for MQTT, a port for the service API, 443 where it can be had.
+"""The sockets of one hub, all at its own address: 8883 MQTT, 5671 AMQP, a port for the service API, 443 if possible.
 
 At 443 clients expect both the service API and MQTT over WebSockets. Most systems keep that port for the superuser; then
 the service API is at its own port alone, and WebSockets, for which clients take no other port, cannot be had.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
     from windtunnel_emulators.asgi import ASGI
+    from windtunnel_emulators.iot.amqp.door import Door
     from windtunnel_emulators.iot.hub.addresses import Place
     from windtunnel_emulators.iot.hub.hub import Hub
     from windtunnel_emulators.server import Listeners
@@ -37,6 +38,7 @@ class Listening:
         self._name = f"iot hub {hub.definition.key}"
         self._mqtt: asyncio.Server | None = None
         self._care: asyncio.Task[None] | None = None
+        self.amqp: Door | None = None
         self.port = 0
         """Of the service API."""
         self.has_https = False
@@ -48,8 +50,8 @@ class Listening:
         address = self._hub.definition.address
         return address if self.has_https else f"{address}:{self.port}"
 
-    async def open(self, place: Place, app: ASGI, context: ssl.SSLContext) -> None:
-        """Serve. ``app`` is the service API, which takes MQTT over WebSockets too."""
+    async def open(self, place: Place, app: ASGI, context: ssl.SSLContext, *, amqp: Door | None = None) -> None:
+        """Serve. ``app`` is the service API, which takes MQTT over WebSockets too; ``amqp`` is opened with it."""
         ask_for_certificates(context)
         loop = asyncio.get_running_loop()
 
@@ -72,6 +74,9 @@ class Listening:
         except PortTaken as problem:
             _log.info("hub %s has no WebSockets: %s", self._hub.definition.name, problem)
         self._mqtt = await loop.create_server(connection, sock=place.mqtt, ssl=context, backlog=_BACKLOG)
+        if amqp is not None:
+            self.amqp = amqp
+            await amqp.open(place.address, context)
         self._care = loop.create_task(self._hub.run(), name=f"hub {self._hub.definition.name}")
 
     async def close(self, *, forget: bool = False) -> None:
@@ -81,6 +86,8 @@ class Listening:
         if self._care is not None:
             self._care.cancel()
             await asyncio.gather(self._care, return_exceptions=True)
+        if self.amqp is not None:
+            await self.amqp.close()
         await self._listeners.close(self._name, forget=forget)
         await self._listeners.close(f"{self._name} https", forget=forget)
         await self._hub.stop()

@@ -27,12 +27,22 @@ MIGRATIONS = (
     CREATE TABLE iot_addresses (hub TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE) WITHOUT ROWID
     """,
 )
-_PER_HUB = ("iot_identities", "iot_twins", "iot_sessions", "iot_commands", "iot_addresses")
+FEEDBACK = "iot_feedback"
+FEEDBACK_MIGRATIONS = (
+    """
+    CREATE TABLE iot_feedback (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, hub TEXT NOT NULL, record BLOB NOT NULL, enqueued REAL NOT NULL,
+        lock TEXT, locked REAL NOT NULL, deliveries INTEGER NOT NULL);
+    CREATE INDEX iot_feedback_by_hub ON iot_feedback (hub, id)
+    """,
+)
+_PER_HUB = ("iot_identities", "iot_twins", "iot_sessions", "iot_commands", "iot_addresses", "iot_feedback")
 
 
 def define(store: Store) -> None:
     """Bring the tables up to date."""
     store.define(COMPONENT, MIGRATIONS)
+    store.define(FEEDBACK, FEEDBACK_MIGRATIONS)
 
 
 def drop(store: Store, hub: str) -> None:

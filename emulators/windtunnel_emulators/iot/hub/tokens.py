@@ -50,6 +50,13 @@ class Signature:
             secret = base64.b64decode(key)
         except (binascii.Error, ValueError):
             return False
+        return self._is_signed(secret)
+
+    def is_signed_with_text(self, key: str) -> bool:
+        """Whether the signature is that of a key's text itself, as Event Hubs' clients sign."""
+        return self._is_signed(key.encode())
+
+    def _is_signed(self, secret: bytes) -> bool:
         digest = hmac.digest(secret, f"{self.resource}\n{self.expiry}".encode(), hashlib.sha256)
         return hmac.compare_digest(digest, self.signature)
 

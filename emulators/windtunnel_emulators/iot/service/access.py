@@ -38,8 +38,11 @@ class Access:
         self._hub = hub
         self._verify = verify
 
-    def caller(self, authorization: str, path: str) -> Caller:
-        """Who shows a header; ``path`` is the request's, without slashes around it. Raises ``HubError`` 401."""
+    def caller(self, authorization: str, path: str, *, event_hubs: bool = False) -> Caller:
+        """Who shows a header; ``path`` is the request's, without slashes around it. Raises ``HubError`` 401.
+
+        ``event_hubs`` takes signatures as Event Hubs' clients make them, too.
+        """
         scheme = authorization.partition(" ")[0].lower()
         if scheme == "bearer":
             try:
@@ -48,10 +51,10 @@ class Access:
                 raise unauthorized(problem.message) from problem
             return Caller(rights=ALL_RIGHTS)
         if scheme == "sharedaccesssignature":
-            return self._signed(authorization, path)
+            return self._signed(authorization, path, event_hubs=event_hubs)
         raise unauthorized("The request has no Authorization header with a shared access signature or a bearer token.")
 
-    def _signed(self, text: str, path: str) -> Caller:
+    def _signed(self, text: str, path: str, *, event_hubs: bool) -> Caller:
         now = self._hub.clock.now().timestamp()
         try:
             signature = tokens.parse(text)
@@ -66,7 +69,9 @@ class Access:
         if signature.policy is None:
             return self._device(text, below, now)
         policy = self._hub.definition.policies.get(signature.policy)
-        if policy is None or not any(signature.is_signed_with(key) for key in policy.keys):
+        if policy is None or not any(
+            signature.is_signed_with(key) or (event_hubs and signature.is_signed_with_text(key)) for key in policy.keys
+        ):
             raise unauthorized(f"The token is not signed with a key of the policy '{signature.policy[:100]}'.")
         if below and path != below and not path.startswith(f"{below}/"):
             raise unauthorized(f"The token is for '{below[:200]}' and not for '{path[:200]}'.")

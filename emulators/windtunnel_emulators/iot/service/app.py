@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.asgi import ClientGone
 from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
-from windtunnel_emulators.iot.service import bulk, devices, methods, modules, twins, unbuilt
+from windtunnel_emulators.iot.service import bulk, devices, feedback, methods, modules, twins, unbuilt
 from windtunnel_emulators.iot.service.access import Access, check_rights
 from windtunnel_emulators.iot.service.answers import send_answer, send_error
 from windtunnel_emulators.iot.service.requests import Request, headers_of, path_segments, query_of, read_body
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *modules.ROUTES,
     *twins.ROUTES,
     *methods.ROUTES,
+    *feedback.ROUTES,
     *unbuilt.ROUTES,
 )
 """In order: the first that fits counts. A path of fixed words comes before one with a placeholder in their place."""

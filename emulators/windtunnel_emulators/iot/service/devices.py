@@ -74,7 +74,7 @@ async def service_statistics(hub: Hub, _: Request) -> Answer:
 async def purge(hub: Hub, request: Request) -> Answer:
     """Forget the messages that wait for a device."""
     identity = _existing(hub, request)
-    gone = hub.commands.purge(identity.device)
+    gone = hub.purge_commands(identity.device)
     return Answer(body={"totalMessagesPurged": gone, "deviceId": identity.device, "moduleId": None})
 
 

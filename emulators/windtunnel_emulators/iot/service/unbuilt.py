@@ -67,12 +67,4 @@ ROUTES = (
             ("POST", "jobs/v2/{id}/cancel"),
         )
     ),
-    *(
-        Route(method=method, path=path, act=_refusal("Feedback on messages to devices"), needs=SERVICE)
-        for method, path in (
-            ("GET", "messages/serviceBound/feedback"),
-            ("DELETE", "messages/serviceBound/feedback/{lock}"),
-            ("POST", "messages/serviceBound/feedback/{lock}/abandon"),
-        )
-    ),
 )

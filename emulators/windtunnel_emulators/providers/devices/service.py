@@ -16,7 +16,7 @@ from .certificates import trusted
 from .consumer_groups import names as consumer_groups
 from .names import TYPE
 from .policies import SECRET
-from .times import rfc1123
+from .times import read_rfc1123, rfc1123
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,9 +117,11 @@ class IotHubs:
     async def _opened(self, resource: Resource) -> Resource:
         """A hub that listens, with where it does."""
         from windtunnel_emulators.files import private_folder
+        from windtunnel_emulators.iot.amqp.door import Door
         from windtunnel_emulators.iot.hub import addresses, schema
         from windtunnel_emulators.iot.hub.hub import Hub
         from windtunnel_emulators.iot.hub.listening import Listening
+        from windtunnel_emulators.iot.service.access import Access
         from windtunnel_emulators.iot.service.app import ServiceApi
         from windtunnel_emulators.tls import CertificateAuthority
 
@@ -142,7 +144,7 @@ class IotHubs:
             now=world.clock.now(),
         )
         listening = Listening(hub, world.listeners)
-        await listening.open(place, ServiceApi(hub, self._verify), context)
+        await listening.open(place, ServiceApi(hub, self._verify), context, amqp=Door(hub, Access(hub, self._verify)))
         self._running[key] = Running(hub=hub, listening=listening)
         _log.info("hub %s listens at %s", resource.id.name, listening.service_host)
         return replace(resource, properties={**resource.properties, **_reached(resource, definition, listening)})
@@ -175,6 +177,8 @@ class IotHubs:
             retention_days=retention,
             most_deliveries=lambda: settings.commands_of(now().properties)[0],
             command_lifetime=lambda: settings.commands_of(now().properties)[1],
+            events_path=as_str(settings.events_of(resource.properties).get("path")),
+            created=lambda: read_rfc1123(as_str(now().state.get("created"))),
         )
 
     def _verify(self, authorization: str, audiences: frozenset[str]) -> Caller:
@@ -223,8 +227,15 @@ def _reached(resource: Resource, definition: Definition, listening: Listening) -
                 f"HostName={definition.host_name};DeviceId=DEVICE;SharedAccessKey=KEY;GatewayHostName={definition.address}"
             ),
             "webSockets": listening.has_https,
+            **_amqp(listening),
         },
     }
+
+
+def _amqp(listening: Listening) -> JsonObject:
+    """Whether clients of AMQP find anybody; if not, why."""
+    problem = listening.amqp.problem if listening.amqp is not None else None
+    return {"amqp": problem is None} if problem is None else {"amqp": False, "amqpProblem": problem}
 
 
 def _locations(resource: Resource) -> list[Json]:

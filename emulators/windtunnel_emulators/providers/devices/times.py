@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from datetime import timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.arm.errors import ArmError
@@ -19,6 +19,14 @@ _DURATION = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\
 def rfc1123(moment: datetime) -> str:
     """``Thu, 15 Jun 2017 19:20:58 GMT``."""
     return format_datetime(moment, usegmt=True)
+
+
+def read_rfc1123(text: str) -> datetime | None:
+    """None for what is no such time."""
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None
 
 
 def duration(text: str, place: str, *, least: timedelta, most: timedelta) -> timedelta:
