@@ -8,7 +8,7 @@ from windtunnel_emulators.iot.hub.twins import merged
 from windtunnel_emulators.jsontypes import as_object
 
 if TYPE_CHECKING:
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
 
 
 def difference(before: JsonObject, after: JsonObject) -> JsonObject:
@@ -20,9 +20,18 @@ def difference(before: JsonObject, after: JsonObject) -> JsonObject:
             below = difference(former, value)
             if below:
                 patch[name] = below
-        elif name not in before or type(former) is not type(value) or former != value:
+        elif name not in before or not _same(former, value):
             patch[name] = value
     return patch
+
+
+def _same(one: Json, other: Json) -> bool:
+    """As JSON: to Python ``True == 1``."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return type(one) is type(other) and one == other
 
 
 def collapsed(pending: JsonObject, patch: JsonObject, base: JsonObject) -> JsonObject:
