@@ -23,8 +23,6 @@ import msgspec
 from windtunnel_emulators.logtail import LogTail
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from windtunnel_emulators.asgi import Scope
 
 _WAIT_S = 0.2
@@ -36,7 +34,7 @@ Request: TypeAlias = "tuple[float, str, str, int, float, str]"
 """When it was answered, method, path, status, milliseconds, request id."""
 
 
-def configure(*, json: bool, level: str, stream: TextIO | None = None) -> LogTail:
+def configure(*, json: bool, level: str, stream: Output | None = None) -> LogTail:
     """Set up logging for this process, once, before anything is logged; returns the last lines, for others to read."""
 
     def made() -> _Lines:
@@ -72,6 +70,13 @@ def log_request(scope: Scope, status: int, seconds: float, request_id: str = "-"
 _REQUEST = "%s %s %d in %.1f ms request %s"
 
 
+class Output(Protocol):
+    """Where lines are written to."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 class _Form(Protocol):
     """How a line looks."""
 
@@ -82,7 +87,7 @@ class _Form(Protocol):
 class _Lines(LogTail):
     """Writes many lines at once, and keeps the last. Used on the event loop's thread, or before there is a loop."""
 
-    def __init__(self, stream: TextIO, form: _Form) -> None:
+    def __init__(self, stream: Output, form: _Form) -> None:
         super().__init__()
         self._stream = stream
         self._form = form

@@ -92,7 +92,7 @@ class RegistrySource:
                 )
             if manifest.media_type not in INDEXES:
                 return manifest
-            wanted = _platform(as_object(msgspec.json.decode(manifest.body)), reference)
+            wanted = for_this_machine(as_object(msgspec.json.decode(manifest.body)), reference)
         raise ImageError(f"image {reference} is an index of indexes without an image", denied=False)
 
     def _files(self, registry: Registry, repository: str, manifest: Manifest, reference: str) -> FetchedManifest:
@@ -130,7 +130,7 @@ def _split(path: str) -> tuple[str, str]:
     return repository, digest if at else tag
 
 
-def _platform(index: JsonObject, reference: str) -> str:
+def for_this_machine(index: JsonObject, reference: str) -> str:
     """The digest of the image for this machine: its own architecture, else amd64, else any for Linux."""
     offered: dict[str, str] = {}
     for entry in as_list(index.get("manifests")):

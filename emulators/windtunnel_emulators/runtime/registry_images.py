@@ -45,26 +45,31 @@ class RegistryImages:
         return self._registries.owns(reference)
 
     async def fetch(self, reference: str, credentials: tuple[Credentials, ...]) -> Image:
-        from windtunnel_emulators.images.bases import ANNOTATION, SCRATCH, base_of
-        from windtunnel_emulators.images.environments import Environments
-        from windtunnel_emulators.images.errors import ImageProblem
-        from windtunnel_emulators.images.oci import read_config
-        from windtunnel_emulators.images.threads import in_thread
-        from windtunnel_emulators.images.unpack import materialise
-        from windtunnel_emulators.jsontypes import as_object
-
         fetched = self._registries.fetch(reference, credentials)
-        _check_platform(reference, fetched.config)
-        base = as_str(as_object(fetched.manifest.get("annotations")).get(ANNOTATION))
-        complete = base in ("", SCRATCH)
-        stop = threading.Event()
-        try:
-            python = not complete and base_of(fetched.manifest).python
-            root = await in_thread(stop, materialise, fetched.digest, fetched.layers, self._folder, stop=stop.is_set)
-            packages = await Environments(self._environments).of_image(root) if python else None
-        except ImageProblem as problem:
-            raise ImageError(f"image {reference!r} cannot run here: {problem}", denied=False) from problem
-        return _image(reference, fetched.digest, read_config(fetched.config), root, packages, complete=complete)
+        return await prepared(reference, fetched, self._folder, self._environments)
+
+
+async def prepared(reference: str, fetched: FetchedManifest, folder: Path, environments: Path) -> Image:
+    """An image that was fetched, unpacked below ``folder`` and with its packages. Raises ``ImageError``."""
+    from windtunnel_emulators.images.bases import ANNOTATION, SCRATCH, base_of
+    from windtunnel_emulators.images.environments import Environments
+    from windtunnel_emulators.images.errors import ImageProblem
+    from windtunnel_emulators.images.oci import read_config
+    from windtunnel_emulators.images.threads import in_thread
+    from windtunnel_emulators.images.unpack import materialise
+    from windtunnel_emulators.jsontypes import as_object
+
+    _check_platform(reference, fetched.config)
+    base = as_str(as_object(fetched.manifest.get("annotations")).get(ANNOTATION))
+    complete = base in ("", SCRATCH)
+    stop = threading.Event()
+    try:
+        python = not complete and base_of(fetched.manifest).python
+        root = await in_thread(stop, materialise, fetched.digest, fetched.layers, folder, stop=stop.is_set)
+        packages = await Environments(environments).of_image(root) if python else None
+    except ImageProblem as problem:
+        raise ImageError(f"image {reference!r} cannot run here: {problem}", denied=False) from problem
+    return _image(reference, fetched.digest, read_config(fetched.config), root, packages, complete=complete)
 
 
 def _check_platform(reference: str, config: JsonObject) -> None:

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 class AgentCloud(Protocol):
     """The agent's own connection to the hub, as ``$edgeAgent``."""
 
-    async def connected(self) -> None:
+    async def wait(self) -> None:
         """Returns once there is a connection."""
         ...
 
@@ -157,7 +157,7 @@ class Agent:
         self._wake.set()
 
     async def _boot(self) -> None:
-        waiting = asyncio.ensure_future(self._cloud.connected())
+        waiting = asyncio.ensure_future(self._cloud.wait())
         limit = asyncio.ensure_future(self._clock.sleep(_BOOT_S))
         try:
             await asyncio.wait({waiting, limit}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,6 @@ import msgspec
 from windtunnel_emulators.files import read_secret, write_secret
 
 if TYPE_CHECKING:
-    import logging
     from pathlib import Path
 
 
@@ -32,13 +32,14 @@ class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw
     restarted: float | None = None
 
 
+_log = logging.getLogger(__name__)
 _decoder = msgspec.json.Decoder(dict[str, Record])
 
 
 class Records:
     """All modules of a device, in one file."""
 
-    def __init__(self, file: Path, log: logging.Logger) -> None:
+    def __init__(self, file: Path) -> None:
         """What cannot be read is logged and forgotten: then the modules begin anew."""
         self._file = file
         self._records: dict[str, Record] = {}
@@ -47,7 +48,7 @@ class Records:
             try:
                 self._records = _decoder.decode(content)
             except msgspec.DecodeError as problem:
-                log.error("%s is damaged (%s); the modules' counts of restarts begin anew", file.name, problem)
+                _log.error("%s is damaged (%s); the modules' counts of restarts begin anew", file.name, problem)
 
     def get(self, module: str) -> Record | None:
         return self._records.get(module)

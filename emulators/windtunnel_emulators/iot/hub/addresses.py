@@ -40,12 +40,12 @@ class Place:
     mqtt: socket.socket
 
 
-def take(store: Store, hub: str, name: str) -> Place:
+def take(store: Store, hub: str, name: str, *, first_block: int = FIRST_BLOCK) -> Place:
     """The address of a hub, held from now on. Raises ``NoAddress``."""
     row = store.row("SELECT address FROM iot_addresses WHERE hub = ?", (hub,))
     former = None if row is None else str(row[0])
     others = {str(address) for (address,) in store.rows("SELECT address FROM iot_addresses WHERE hub <> ?", (hub,))}
-    for address in _candidates(former):
+    for address in _candidates(former, first_block):
         if address in others:
             continue
         try:
@@ -65,10 +65,15 @@ def take(store: Store, hub: str, name: str) -> Place:
     )
 
 
-def _candidates(former: str | None) -> Iterator[str]:
+def give_back(store: Store, hub: str) -> None:
+    """Forget an address; safe to repeat."""
+    store.execute("DELETE FROM iot_addresses WHERE hub = ?", (hub,))
+
+
+def _candidates(former: str | None, first_block: int) -> Iterator[str]:
     if former is not None:
         yield former
-    for block in range(FIRST_BLOCK, FIRST_BLOCK + _BLOCKS):
+    for block in range(first_block, first_block + _BLOCKS):
         for last in range(2, 255):
             address = f"127.0.{block}.{last}"
             if address not in _RESERVED:

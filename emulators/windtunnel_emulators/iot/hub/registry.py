@@ -9,7 +9,7 @@ import msgspec
 from windtunnel_emulators.iot.hub.identity import Identity, Keys, Who
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from windtunnel_emulators.store import SqlValue, Store
 
@@ -25,6 +25,11 @@ class Identities:
     def __init__(self, store: Store, hub: str) -> None:
         self._store = store
         self._hub = hub
+        self._listeners: list[Callable[[Who], None]] = []
+
+    def listen(self, changed: Callable[[Who], None]) -> None:
+        """Have ``changed`` called with who was added, changed or removed; the transaction may still be open then."""
+        self._listeners.append(changed)
 
     def get(self, who: Who) -> Identity | None:
         """None when there is none."""
@@ -72,6 +77,9 @@ class Identities:
             " keys = coalesce(excluded.keys, keys)",
             (self._hub, *identity.who, _encode(identity), None if keys is None else _encode(keys)),
         )
+        # Without keys it is only told when the identity was last active.
+        if keys is not None:
+            self._tell(identity.who)
 
     def remove(self, who: Who) -> None:
         """Forget an identity with all that is kept for it; for a device, its modules too."""
@@ -82,6 +90,11 @@ class Identities:
                 self._store.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
             if not who.module:
                 self._store.execute("DELETE FROM iot_commands WHERE hub = ? AND device = ?", (self._hub, who.device))
+        self._tell(who)
+
+    def _tell(self, who: Who) -> None:
+        for listener in self._listeners:
+            listener(who)
 
     def _with_keys(self, where: str, values: tuple[SqlValue, ...]) -> list[tuple[Identity, Keys]]:
         rows = self._store.rows(
