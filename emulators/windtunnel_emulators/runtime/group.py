@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.runtime.folders import remove_tree
@@ -226,6 +227,23 @@ class ContainerGroup:
         if supervisor is None or supervisor.container is None:
             raise NotRunning(f"container {container!r} does not run; it is {state.phase}: {state.detail}")
         return supervisor.container
+
+    def renew(self, container: str, image: str) -> None:
+        """Run a container with another image: at once, whatever the restart policy; not one that is over. An init
+        container that runs is let run, unless it stays beside the others. Raises ``NoSuchContainer``."""
+        member = self._member(container)
+        if member.plan.image == image:
+            return
+        supervisor = self._supervisors.get(container)
+        if supervisor is None:
+            member.plan = replace(member.plan, image=image)
+        else:
+            supervisor.renew(image, ends=member in self._members or member.plan.sidecar)
+        self.plan = replace(
+            self.plan,
+            containers=tuple(each.plan for each in self._members),
+            init_containers=tuple(each.plan for each in self._inits),
+        )
 
     async def end_runs(self, grace_s: float) -> None:
         """End what runs now, which is started again as the policy says; safe when nothing runs."""

@@ -79,7 +79,7 @@ class Member:
         self._enter(ContainerState(phase=Phase.WAITING, reason=reason, message=message))
 
     def pulled(self, image: Image) -> None:
-        self._become(replace(self._status, digest=image.digest, stand_in=image.stand_in))
+        self._become(replace(self._status, image=self.plan.image, digest=image.digest, stand_in=image.stand_in))
 
     def created(self, run_id: str | None = None) -> None:
         """A run begins: all but the first count as restarts."""

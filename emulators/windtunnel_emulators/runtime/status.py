@@ -79,8 +79,10 @@ class ContainerStatus:
     over: bool = False
     """It has ended and will not be started again by itself."""
     events: tuple[Event, ...] = ()
+    image: str | None = None
+    """The image that was last pulled, as the plan names it; None when that is not known any more."""
     digest: str | None = None
-    """Of the image that was last pulled."""
+    """Of that image."""
     stand_in: str | None = None
     """The sentence that says what stands in for the image; None for a real one."""
     started: bool = False
@@ -190,6 +192,7 @@ def _container_json(container: ContainerStatus) -> Json:
         "ready": container.ready,
         "over": container.over,
         "events": events,
+        "image": container.image,
         "digest": container.digest,
         "standIn": container.stand_in,
         "started": container.started,
@@ -220,6 +223,7 @@ def _container(value: Json) -> ContainerStatus:
         ready=entry.get("ready") is True,
         over=entry.get("over") is True,
         events=tuple(_event(e) for e in as_list(entry.get("events"))),
+        image=_text(entry.get("image")),
         digest=_text(entry.get("digest")),
         stand_in=_text(entry.get("standIn")),
         started=entry.get("started") is True,

@@ -6,14 +6,15 @@ One task per container runs ``Supervisor.run``; ``halt`` may be called from any 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from windtunnel_emulators.runtime.backoff import Backoff
 from windtunnel_emulators.runtime.folders import earlier_runs, remove_all
 from windtunnel_emulators.runtime.health import Health
 from windtunnel_emulators.runtime.hooks import KnownImages, NoHooks, NotConfigured
-from windtunnel_emulators.runtime.interface import ContainerSpec, ImageError, StartError
+from windtunnel_emulators.runtime.interface import ContainerSpec, ImageError, RuntimeProblem, StartError
 from windtunnel_emulators.runtime.plan import PullPolicy, RestartPolicy
 from windtunnel_emulators.runtime.probes import perform
 from windtunnel_emulators.runtime.words import Words
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.runtime.plan import ContainerPlan
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _LAST_GRACE_S = 2.0
 """What is left at least between SIGTERM and SIGKILL after a hook that took long, as with a kubelet."""
 _RETRY_S = 10.0
@@ -68,6 +70,9 @@ class Supervisor:
         self._around = around
         self._restart_waits = Backoff(first_at_once=True)
         self._halted = False
+        self._renewed = False
+        """Another image is to run, which nothing has been done for yet."""
+        self._ending: asyncio.Task[None] | None = None
         self._grace_s = around.grace_s
         self._pending: asyncio.Future[object] | None = None
         self.container: Container | None = None
@@ -91,6 +96,13 @@ class Supervisor:
             failed, run_s = await self._run_once(image)
             if self._halted:
                 return
+            if self._renewed:
+                # Whatever the policy; the end is not seen as one (an API server takes what has ended as over then).
+                self.member.waits("ContainerCreating")
+                # Counted, so that an image that crashes at once waits as after any restart.
+                if self.member.last_ended:
+                    self._restart_waits.after(run_s)
+                continue
             over = not self._again(failed)
             if over:
                 self.member.is_over(True)
@@ -109,7 +121,30 @@ class Supervisor:
         container = self.container
         if container is not None:
             self.member.event("Killing", self._around.words.stopping(self.member.plan.name))
-            await self._end(container, grace_s)
+            # One that is to be renewed is on its way: its hook is not done twice.
+            await (self._end(container, grace_s) if self._ending is None else container.stop(grace_s))
+
+    def renew(self, image: str, *, ends: bool) -> None:
+        """Another image from now on. One that waits is tried with it at once, and one that runs is ended and run again
+        with it if it ``ends``; what is over stays over."""
+        member = self.member
+        member.plan = replace(member.plan, image=image)
+        if member.status().over:
+            return
+        self._restart_waits = Backoff(first_at_once=True)
+        if self._pending is not None:
+            self._renewed = True
+            self._pending.cancel()
+        elif ends:
+            self._renewed = True
+            if self.container is not None:
+                self._end_to_renew(self.container)
+
+    def _end_to_renew(self, container: Container) -> None:
+        if self._ending is None:
+            member, words = self.member, self._around.words
+            member.event("Killing", words.ended_by_change(member.plan.name, sidecar=member.plan.sidecar))
+            self._ending = asyncio.create_task(self._end(container, self._grace_s), name=f"end of {container.spec.id}")
 
     async def _end(self, container: Container, grace_s: float) -> None:
         """Its hook, then the signals."""
@@ -135,11 +170,19 @@ class Supervisor:
 
     async def _pull(self) -> Image | None:
         """None when halted."""
+        while not self._halted:
+            self._renewed = False
+            image = await self._pull_of(self.member.plan.image)
+            if image is not None and not self._renewed:
+                return image
+        return None
+
+    async def _pull_of(self, reference: str) -> Image | None:
+        """None when halted or renewed. Raises ``ImageError`` after the last attempt."""
         around, member, words = self._around, self.member, self._around.words
-        reference = member.plan.image
         waits = Backoff(first_at_once=False)
         attempts = 0
-        while True:
+        while not self._interrupted:
             known = None if around.images is None else around.images.get(reference)
             if known is not None and member.plan.pull is not PullPolicy.ALWAYS:
                 member.pulled(known)
@@ -151,13 +194,11 @@ class Supervisor:
                 member.event("Failed", "Error: ErrImageNeverPull", warning=True)
                 member.waits("ErrImageNeverPull", message)
                 await self._sleep(waits.after())
-                if self._halted:
-                    return None
                 continue
             member.event("Pulling", words.pulling(reference))
             begun = around.clock.monotonic()
             try:
-                image = await self._unless_halted(around.runtime.pull(reference, around.credentials))
+                image = await self._unless_halted(self._fetched(reference))
             except ImageError as problem:
                 attempts += 1
                 member.event("Failed", words.pull_failed(reference, str(problem)), warning=True)
@@ -169,14 +210,14 @@ class Supervisor:
                 if words.kubernetes:
                     # Seen by who looks: a kubelet gets to the back-off with its next look at the pod.
                     await self._sleep(1.0)
+                    if self._interrupted:
+                        return None
                 wait_s = waits.after()
                 member.event("BackOff", f'Back-off pulling image "{reference}"', warning=True)
                 if words.kubernetes:
                     member.event("Failed", "Error: ImagePullBackOff", warning=True)
                 member.waits("ImagePullBackOff", words.pull_backs_off(reference, str(problem)))
                 await self._sleep(wait_s)
-                if self._halted:
-                    return None
                 continue
             if image is None:
                 return None
@@ -185,6 +226,20 @@ class Supervisor:
             member.pulled(image)
             member.event("Pulled", words.pulled(image, around.clock.monotonic() - begun))
             return image
+        return None
+
+    async def _fetched(self, reference: str) -> Image:
+        """Raises ``ImageError``, whatever went wrong: a container that cannot have its image waits and says why."""
+        around = self._around
+        try:
+            return await around.runtime.pull(reference, around.credentials)
+        except ImageError:
+            raise
+        except (RuntimeProblem, OSError) as problem:
+            raise ImageError(str(problem), denied=False) from problem
+        except Exception as problem:
+            _log.exception("the pull of %s failed", reference)
+            raise ImageError(f"an error of the emulators' own: {problem!r}", denied=False) from problem
 
     async def _run_once(self, image: Image) -> tuple[bool, float]:
         """Whether the run failed, and how long it was in Azure's seconds."""
@@ -192,7 +247,7 @@ class Supervisor:
         run = member.runs + 1
         try:
             plan = await self._prepared(image)
-            if plan is None:
+            if plan is None or self._renewed:
                 return True, 0.0
             spec = self._spec(plan, image, run)
             member.created(spec.id)
@@ -229,6 +284,8 @@ class Supervisor:
     async def _until_it_ends(self, container: Container, health: Health) -> Exit:
         if self._halted:
             return await container.stop(self._grace_s)
+        if self._renewed:
+            self._end_to_renew(container)
         watching = asyncio.create_task(self._watch(container, health), name=f"health of {container.spec.id}")
         try:
             return await container.wait()
@@ -237,6 +294,9 @@ class Supervisor:
             await asyncio.wait({watching})
             if not watching.cancelled():
                 watching.result()
+            if self._ending is not None:
+                ending, self._ending = self._ending, None
+                await ending
 
     async def _watch(self, container: Container, health: Health) -> None:
         """The hook after the start, then the probes."""
@@ -257,7 +317,7 @@ class Supervisor:
         self.up.set()
 
     async def _prepared(self, image: Image) -> ContainerPlan | None:
-        """The plan with what its hooks add; None when it could not be had and was halted, or is to be tried anew."""
+        """The plan with what its hooks add; None when it could not be had before it was halted or renewed."""
         member = self.member
         while True:
             try:
@@ -266,7 +326,7 @@ class Supervisor:
                 member.event("Failed", f"Error: {problem}", warning=True)
                 member.waits(problem.reason, str(problem))
                 await self._sleep(_RETRY_S)
-            if self._halted:
+            if self._interrupted:
                 return None
 
     def _again(self, failed: bool) -> bool:
@@ -282,8 +342,12 @@ class Supervisor:
     async def _sleep(self, azure_s: float) -> None:
         await self._unless_halted(self._around.clock.sleep(self._around.pace.backoff(azure_s)))
 
+    @property
+    def _interrupted(self) -> bool:
+        return self._halted or self._renewed
+
     async def _unless_halted(self, work: Coroutine[object, object, T]) -> T | None:
-        """The work's result; None when ``halt`` came first, which ends the work."""
+        """The work's result; None when ``halt`` or ``renew`` came first, which ends the work."""
         if self._halted:
             work.close()
             return None
@@ -292,7 +356,7 @@ class Supervisor:
         try:
             return await task
         except asyncio.CancelledError:
-            if self._halted and task.cancelled():
+            if self._interrupted and task.cancelled():
                 return None
             raise
         finally:

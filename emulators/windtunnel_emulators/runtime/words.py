@@ -52,3 +52,8 @@ class Words:
 
     def ended_by_probe(self, name: str, kind: str, *, restarts: bool) -> str:
         return f"Container {name} failed {kind} probe{', will be restarted' if restarts else ''}"
+
+    def ended_by_change(self, name: str, *, sidecar: bool) -> str:
+        """Of one that runs when it is given another image."""
+        changed = f"ontainer {name} definition changed"
+        return f"Init c{changed}" if sidecar else f"C{changed}, will be restarted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from contextlib import asynccontextmanager
@@ -46,12 +47,15 @@ LIMIT_S = 30.0
 
 
 class MachineImages:
-    """Images without files of their own: the machine's programs. Those called ``missing`` are not there."""
+    """Images without files of their own: the machine's programs. Those called ``missing`` are not there, and those
+    called ``broken`` fail as a disk does."""
 
     def owns(self, reference: str) -> bool:
         return not reference.startswith("missing")
 
     async def fetch(self, reference: str, credentials: tuple[Credentials, ...]) -> Image:
+        if reference.startswith("broken"):
+            raise OSError(errno.ENOSPC, "No space left on device")
         return Image(reference=reference, digest=f"sha256:{'a' * 64}", command=("sleep", "3600"))
 
 

@@ -94,6 +94,10 @@ class PodWorker:
     def update(self, pod: JsonObject) -> None:
         """The API has another version of it."""
         before, self.pod = self.pod, pod
+        if self.group is not None and not self.ending:
+            for container in (*entries(pod, "spec", "containers"), *entries(pod, "spec", "initContainers")):
+                # Of what may change in place only the image changes what runs; a pod keeps its containers.
+                self.group.renew(text(container, "name"), text(container, "image"))
         self._wake.set()
         if before.get("metadata") != pod.get("metadata"):
             self._refresh.set()
@@ -193,8 +197,9 @@ class PodWorker:
         return False
 
     async def _begin(self) -> None:
-        node, pod = self._node, self.pod
+        node = self._node
         credentials = (*await self._pull_credentials(), *node.registry_credentials())
+        pod = self.pod
         group = ContainerGroup(
             group_plan(pod, self.owner, credentials),
             runtime=node.runtime,

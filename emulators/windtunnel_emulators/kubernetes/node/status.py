@@ -54,7 +54,11 @@ def pod_status(pod: JsonObject, group: GroupStatus | None, standing: Standing) -
     """The status, without what the API and the scheduler own."""
     containers = [_one(c, pod, group, init=False) for c in entries(pod, "spec", "containers")]
     inits = [_one(c, pod, group, init=True) for c in entries(pod, "spec", "initContainers")]
-    phase, reason, message = standing.terminal or (_phase(pod, containers, inits, ending=standing.ending), "", "")
+    phase, reason, message = standing.terminal or (
+        _phase(pod, containers, inits, ending=standing.ending, again=_again(group)),
+        "",
+        "",
+    )
     status: JsonObject = {
         "observedGeneration": number(pod, "metadata", "generation", default=1),
         "phase": phase,
@@ -106,7 +110,8 @@ def _one(container: JsonObject, pod: JsonObject, group: GroupStatus | None, *, i
         "ready": known.ready or done,
         "started": known.started and state.phase is Phase.RUNNING,
         "restartCount": known.restarts,
-        "imageID": image_id(text(container, "image"), known.digest),
+        "image": known.image or text(container, "image"),
+        "imageID": image_id(known.image or text(container, "image"), known.digest),
     }
     if identity:
         status["containerID"] = identity
@@ -179,7 +184,12 @@ def _initialized(pod: JsonObject, group: GroupStatus) -> bool:
     return True
 
 
-def _phase(pod: JsonObject, containers: list[JsonObject], inits: list[JsonObject], *, ending: bool) -> str:
+def _again(group: GroupStatus | None) -> bool:
+    """Whether a container that has ended is to run again, whatever the policy: it was given another image."""
+    return group is not None and any(c.state.phase is not Phase.RUNNING and not c.over for c in group.containers)
+
+
+def _phase(pod: JsonObject, containers: list[JsonObject], inits: list[JsonObject], *, ending: bool, again: bool) -> str:
     policy = text(pod, "spec", "restartPolicy", default="Always")
     by_name = {text(c, "name"): c for c in entries(pod, "spec", "initContainers")}
     for init in inits:
@@ -218,7 +228,7 @@ def _phase(pod: JsonObject, containers: list[JsonObject], inits: list[JsonObject
     if beside:
         # Its sidecars end last.
         return "Running"
-    if policy == "Always":
+    if policy == "Always" or again:
         return "Running"
     if succeeded == stopped:
         return "Succeeded"

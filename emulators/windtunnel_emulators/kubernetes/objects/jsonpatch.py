@@ -1,6 +1,8 @@
-"""JSON patches (RFC 6902) as the Kubernetes API applies them: removing and replacing what is not there is no error.
+"""JSON patches (RFC 6902) as the Kubernetes API applies them, which is why no library is used.
 
-That lenience, which users of the real server rely on, is why no library is used.
+It refuses to remove what is not there, and to do anything inside what is not there. It is lenient where RFC 6902 is
+not: a field that is not there may be replaced, and is null to ``test``, ``copy`` and ``move``; a value that is left out
+is null.
 """
 
 from __future__ import annotations
@@ -37,24 +39,23 @@ def _copy(value: Json) -> Json:
 
 def _apply_one(whole: Json, operation: JsonObject) -> Json:
     name, path = operation.get("op"), _parts(operation.get("path"))
-    if name in ("add", "replace", "test") and "value" not in operation:
-        raise PatchFailed(f"{name} needs a value")
+    value = operation.get("value")
     if name == "add":
-        return _add(whole, path, _copy(operation["value"]))
+        return _add(whole, path, _copy(value))
     if name == "replace":
-        return _replace(whole, path, _copy(operation["value"]))
+        return _replace(whole, path, _copy(value))
     if name == "remove":
         return _remove(whole, path)
     if name == "test":
-        if _get(whole, path) != operation["value"] or _kinds(_get(whole, path)) != _kinds(operation["value"]):
+        if _get(whole, path) != value or _kinds(_get(whole, path)) != _kinds(value):
             raise PatchFailed(f"the value at {operation.get('path')} is another")
         return whole
     if name == "copy":
         return _add(whole, path, _copy(_get(whole, _parts(operation.get("from")))))
     if name == "move":
         source = _parts(operation.get("from"))
-        value = _get(whole, source)
-        return _add(_remove(whole, source), path, value)
+        moved = _get(whole, source)
+        return _add(_remove(whole, source), path, moved)
     raise PatchFailed(f"no operation {name!r}")
 
 
@@ -132,7 +133,9 @@ def _remove(whole: Json, path: list[str]) -> Json:
         raise PatchFailed("the whole document cannot be removed")
     parent = _parent(whole, path)
     if isinstance(parent, dict):
-        parent.pop(path[-1], None)
+        if path[-1] not in parent:
+            raise PatchFailed(f"there is no {path[-1]!r} to remove")
+        del parent[path[-1]]
     else:
         del parent[_index(parent, path[-1])]
     return whole
