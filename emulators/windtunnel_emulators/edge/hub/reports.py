@@ -54,6 +54,7 @@ class Reports:
         self._gathered: set[Who] = set()
         """Whose pending patch has waited for the cloud."""
         self._last: dict[Who, float] = {}
+        """When such a one was sent last."""
 
     def add(self, who: Who, patch: JsonObject) -> int:
         """Keep a patch, and send it when that is possible; returns the version. Raises ``HubError``."""
@@ -103,11 +104,11 @@ class Reports:
             wait = self._last.get(who, -BETWEEN_S) + BETWEEN_S - self._clock.monotonic()
             if wait > 0:
                 await self._clock.sleep(wait)
+            self._last[who] = self._clock.monotonic()
         twin = self._cache.get(who)
         if twin is None or twin.pending is None or not self._cloud.is_reachable:
             return False
         sending = self._sending[who] = _Sending(twin.pending)
-        self._last[who] = self._clock.monotonic()
         try:
             version = await self._cloud.report(who, twin.pending)
         except Refused as problem:
