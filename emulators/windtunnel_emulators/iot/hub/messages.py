@@ -1,25 +1,18 @@
 """Messages from devices, per partition, in a file of their own: acknowledged once they are on the disk.
 
-Written on the event loop's thread, all messages of a turn in one transaction (SQLite's own cost is a few microseconds
-a message); the file is synced in a thread, because that is where the time goes, and while it is, the next messages
-gather. Bags are kept as they came and taken apart by who reads them.
+Bags are kept as they came and taken apart by who reads them. How the file is written: ``groupcommit``.
 
 Offsets count bytes, as Event Hubs' do; sequence numbers count messages; both go on through restarts and retention.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from windtunnel_emulators.files import sync_folder
+from windtunnel_emulators.groupcommit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,8 +34,6 @@ _SCHEMA = """
 """
 _PARTITION = 1 << 48
 """``place`` is the partition times this, plus the sequence number."""
-_CHECKPOINT_BYTES = 16 * 1024 * 1024
-_log = logging.getLogger(__name__)
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -96,30 +87,16 @@ class MessageLog:
         """Opens or makes the file. Raises ``sqlite3.Error``."""
         self.partitions = partitions
         self._clock = clock
-        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 0"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.executescript(_SCHEMA)
-        # The thread has a connection of its own: two threads on one would wait for each other.
-        self._checkpointer = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        self._unfolded = 0
+        self._commits = GroupCommit(file, _SCHEMA, self, what="messages of devices", thread="iot-messages")
+        self._connection = self._commits.connection
         self._states = self._read_states()
         self._senders: dict[Sender, int] = {}
         self._rows: list[tuple[int, int, int, int, str, bytes]] = []
-        self._taken: list[Callable[[], None]] = []
         self._listeners: set[Callable[[], None]] = set()
-        self._syncing: asyncio.Future[None] | None = None
-        self._failed: Callable[[str], None] = _log.error
-        self._closed = False
-        # Opened apart from SQLite: it is only ever synced, which makes a commit durable (the file is append-only
-        # until the next checkpoint, which syncs for itself).
-        self._wal = os.open(f"{file}-wal", os.O_RDWR)
-        sync_folder(file.parent)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="iot-messages")
 
     def on_failure(self, call: Callable[[str], None]) -> None:
         """``call`` is told why messages could not be stored; they are not acknowledged."""
-        self._failed = call
+        self._commits.on_failure(call)
 
     def sender(self, sender: Sender) -> int:
         """The number under which a sender is kept, for ``append``."""
@@ -137,8 +114,6 @@ class MessageLog:
 
     def append(self, partition: int, sender: int, bag: str, body: bytes, taken: Callable[[], None]) -> None:
         """Store a message soon; ``taken`` is called once it is safe. Nobody reads it before."""
-        if not self._rows and self._syncing is None:
-            asyncio.get_running_loop().call_soon(self._commit)
         state = self._states[partition]
         # Never earlier than the message before, whatever the machine's clock does: times are searched by halves.
         now = max(state.last_enqueued, int(self._clock.now().timestamp() * 1000))
@@ -148,9 +123,8 @@ class MessageLog:
         # As Event Hubs counts: a frame around each event, padded to eight bytes.
         size = (len(body) + len(bag) + 71) & ~7
         state.next_offset += size
-        self._unfolded += size
         state.last_enqueued = now
-        self._taken.append(taken)
+        self._commits.gathered(size, taken)
 
     def state(self, partition: int) -> PartitionState:
         """What was stored; messages that are not yet safe count too."""
@@ -207,17 +181,7 @@ class MessageLog:
 
     async def close(self) -> None:
         """Store what is left and let go of the file; safe to call twice."""
-        while self._syncing is not None or self._rows:
-            if self._syncing is None:
-                self._commit()
-            else:
-                await asyncio.wait((self._syncing,))
-        if not self._closed:
-            self._closed = True
-            self._thread.shutdown(wait=True)
-            os.close(self._wal)
-            self._checkpointer.close()
-            self._connection.close()
+        await self._commits.close()
 
     def _read_states(self) -> list[_Partition]:
         stored = {
@@ -228,52 +192,27 @@ class MessageLog:
         }
         return [stored.get(number) or _Partition(0, 0, -1, 0) for number in range(self.partitions)]
 
-    def _commit(self) -> None:
-        """Write what has gathered, and have it synced."""
-        if self._syncing is not None or not self._rows or self._closed:
-            return
-        rows, self._rows = self._rows, []
-        taken, self._taken = self._taken, []
-        run = self._connection.execute
-        try:
-            run("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?)",
-                [
-                    (number, state.next_sequence, state.next_offset, state.last_offset, state.last_enqueued)
-                    for number, state in enumerate(self._states)
-                ],
-            )
-            run("COMMIT")
-        except sqlite3.Error as problem:
-            if self._connection.in_transaction:
-                run("ROLLBACK")
-            self._failed(f"messages of devices cannot be stored: {problem}")
-            return
-        loop = asyncio.get_running_loop()
-        self._syncing = loop.run_in_executor(self._thread, self._sync)
-        self._syncing.add_done_callback(lambda done: self._synced(done, taken))
+    def write(self) -> None:
+        """Of ``groupcommit.Writer``."""
+        self._connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", self._rows)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?)",
+            [
+                (number, state.next_sequence, state.next_offset, state.last_offset, state.last_enqueued)
+                for number, state in enumerate(self._states)
+            ],
+        )
 
-    def _sync(self) -> None:
-        """In the thread. A log that has grown is folded into the file here too."""
-        os.fdatasync(self._wal)
-        if self._unfolded > _CHECKPOINT_BYTES:
-            self._unfolded = 0
-            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def written(self) -> None:
+        """Of ``groupcommit.Writer``."""
+        self._rows = []
 
-    def _synced(self, done: asyncio.Future[None], taken: Sequence[Callable[[], None]]) -> None:
-        self._syncing = None
-        problem = None if done.cancelled() else done.exception()
-        if problem is not None or done.cancelled():
-            self._failed(f"messages of devices cannot be stored: {problem or 'the sync was cancelled'}")
-            return
-        for call in taken:
-            call()
+    unwritten = written
+
+    def safe(self) -> None:
+        """Of ``groupcommit.Writer``."""
         for call in tuple(self._listeners):
             call()
-        if self._rows:
-            self._commit()
 
     def _first(self, partition: int, condition: str, value: int) -> int:
         """The first sequence number for which a condition holds that holds for all behind it: a search by halves."""
