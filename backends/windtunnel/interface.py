@@ -158,6 +158,8 @@ class Protocol(StrEnum):
 
     HTTP = "http"
     GRPC = "grpc"
+    METHOD = "method"
+    """A direct method, by the API of an IoT hub."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,7 @@ class Endpoint:
     swagger_uri: str
     """Empty where there is none."""
     key: str | None = field(default=None, repr=False)
+    """Of ``METHOD``: the hub's token."""
     address: str | None = None
     """Connect here rather than to what the host of the URI resolves to: a new name takes minutes to spread."""
     certificate: str | None = field(default=None, repr=False)

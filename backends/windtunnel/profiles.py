@@ -37,6 +37,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Value]] = {
         "location": "westeurope",
         "registry": "windtunnel",
         "storage": "windtunneldata",
+        "iot_hub": "windtunnel",
         "port": 4580,
         "pace": "fast",
         "runtime": "process",

@@ -14,9 +14,10 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from windtunnel.aks_options import AksOptions
+from windtunnel.edge_options import EdgeOptions
 from windtunnel.errors import WindtunnelError
 from windtunnel.interface import Keys
 from windtunnel.jsontypes import Json, JsonObject, as_object, as_str
@@ -155,6 +156,10 @@ def spec_to_json(spec: Spec) -> JsonObject:
         out["aks"] = asdict(spec.aks)
         out |= {"autoscale": spec.autoscale, "appInsights": spec.app_insights}
         out["collectModelData"] = spec.collect_model_data
+    if spec.target is Target.IOT_EDGE:
+        out["edge"] = cast(
+            "JsonObject", asdict(replace(spec.edge, routes=dict(spec.edge.routes), modules=dict(spec.edge.modules)))
+        )
     if spec.script is not None:
         requirements = spec.script.requirements
         out["script"] = {
@@ -192,6 +197,7 @@ def spec_from_json(content: Mapping[str, Json]) -> Spec:
         aci=replace(options, dns_name_label=label) if isinstance(label, str) else options,
         fpga=_fpga(as_object(content.get("fpga"))),
         aks=_aks(as_object(content.get("aks"))),
+        edge=_edge(as_object(content.get("edge"))),
         autoscale=content.get("autoscale") is True,
         app_insights=content.get("appInsights") is True,
         collect_model_data=content.get("collectModelData") is True,
@@ -217,6 +223,15 @@ def _aks(content: JsonObject) -> AksOptions:
     known = {f.name for f in fields(AksOptions)}
     given = {key: value for key, value in content.items() if key in known and value is not None}
     return AksOptions(**given)  # type: ignore[arg-type]  # as asdict wrote them
+
+
+def _edge(content: JsonObject) -> EdgeOptions:
+    text = {key: as_str(content.get(key)) or None for key in ("hub", "device", "source", "create_options")}
+    return EdgeOptions(
+        **text,
+        routes={key: as_str(value) for key, value in as_object(content.get("routes")).items()},
+        modules={key: as_str(value) for key, value in as_object(content.get("modules")).items()},
+    )
 
 
 def _fpga(content: JsonObject) -> FpgaOptions:

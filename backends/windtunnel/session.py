@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from windtunnel.errors import DeploymentFailed, NotFound, ScoringFailed, Timeout, WindtunnelError
 from windtunnel.interface import Capability, Protocol, ServiceState
+from windtunnel.method_client import MethodClient
 from windtunnel.prediction.client import PredictionClient
 from windtunnel.scoring_client import ScoringClient
 
@@ -46,7 +47,7 @@ class Session:
         self.target = target
         self._keep = keep
         self._made: list[str] = []
-        self._clients: dict[str, ScoringClient | PredictionClient] = {}
+        self._clients: dict[str, ScoringClient | PredictionClient | MethodClient] = {}
 
     def deploy(self, spec: Spec, *, timeout_s: float = DEPLOY_LIMIT_S) -> Deployment:
         """Deploy and wait until healthy. Raises what ``Backend.deploy`` and ``wait_until_healthy`` do."""
@@ -83,7 +84,7 @@ class Session:
             )
         return answer
 
-    def _client(self, name: str) -> ScoringClient | PredictionClient:
+    def _client(self, name: str) -> ScoringClient | PredictionClient | MethodClient:
         if name not in self._clients:
             self._clients[name] = client_of(self.backend.endpoint(self.target, name))
         return self._clients[name]
@@ -113,8 +114,10 @@ class Session:
         self.close()
 
 
-def client_of(endpoint: Endpoint) -> ScoringClient | PredictionClient:
+def client_of(endpoint: Endpoint) -> ScoringClient | PredictionClient | MethodClient:
     """What speaks the endpoint's protocol."""
+    if endpoint.protocol is Protocol.METHOD:
+        return MethodClient(endpoint)
     return PredictionClient(endpoint) if endpoint.protocol is Protocol.GRPC else ScoringClient(endpoint)
 
 

@@ -91,6 +91,8 @@ SETTINGS: dict[str, Setting] = {
         Setting(key="owner", help="written into the tag windtunnel-owner; default: the user's name"),
         Setting(key="expires_hours", kind=Kind.NUMBER, help="after which `sweep` removes a service; 0: never"),
         Setting(key="fpga_quota", kind=Kind.WHOLE, help="FPGA services that the resource group may have; default: 1"),
+        Setting(key="iot_hub", help="name of the IoT hub; made by the first deployment to IoT Edge"),
+        Setting(key="edge_device", help="IoT Edge device of that hub; made when missing; default: windtunnel-edge"),
         Setting(key="cluster", help="name of the AKS cluster; made by the first deployment; default: windtunnel"),
         Setting(key="cluster_purpose", help="FastProd (production: at least 12 virtual CPUs) or DevTest"),
         Setting(key="agent_count", kind=Kind.WHOLE, help="nodes of the cluster; default: 3, for DevTest 1"),

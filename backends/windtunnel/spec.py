@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from windtunnel import names
 from windtunnel.aks_options import AksChange, AksOptions
+from windtunnel.edge_options import EdgeOptions
 from windtunnel.errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ RESERVED_ENVIRONMENT = frozenset(
                 "TLS_CERT",
                 "TLS_KEY",
                 "REPLICAS",
+                "SERVICE",
             )
         ),
     }
@@ -158,6 +160,7 @@ class Spec:
     """Of the FPGA target too, as long as it runs in a container group: port, host name, location."""
     fpga: FpgaOptions = field(default_factory=FpgaOptions)
     aks: AksOptions = field(default_factory=AksOptions)
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
     auth_enabled: bool | None = None
     """Default: Azure ML's, on AKS yes (unless tokens are asked for), elsewhere no."""
     keys: ChosenKeys | None = None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from windtunnel.adapters.times import read_time
 from windtunnel.interface import Deployment, ServiceState
 from windtunnel.jsontypes import as_list, as_object, as_str
 from windtunnel.spec import RESERVED_ENVIRONMENT, Target
@@ -157,8 +158,8 @@ class AksView:
             tls_enabled=self.base is not None and self.base.startswith("https:"),
             tags=self.info.tags or {},
             owner=self.info.owner or None,
-            created=_time(self.info.created),
-            expires=_time(self.info.expires),
+            created=read_time(self.info.created),
+            expires=read_time(self.info.expires),
             model_name=self.info.model or None,
             model_digest=self.info.model_digest or None,
             image=as_str(self.container.get("image")) or None,
@@ -287,14 +288,14 @@ def _no_image(pod: JsonObject) -> str | None:
 
 
 def _created(pod: JsonObject) -> datetime:
-    created = _time(as_str(as_object(pod.get("metadata")).get("creationTimestamp")))
+    created = read_time(as_str(as_object(pod.get("metadata")).get("creationTimestamp")))
     return datetime.fromtimestamp(0, UTC) if created is None else created
 
 
 def _unschedulable(pod: JsonObject) -> tuple[datetime | None, str] | None:
     for condition in (as_object(c) for c in as_list(as_object(pod.get("status")).get("conditions"))):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return _time(as_str(condition.get("lastTransitionTime"))), as_str(condition.get("message"))
+            return read_time(as_str(condition.get("lastTransitionTime"))), as_str(condition.get("message"))
     return None
 
 
@@ -302,7 +303,7 @@ def _started(pod: JsonObject) -> datetime | None:
     for status in _statuses(pod):
         running = as_object(as_object(status.get("state")).get("running"))
         if running:
-            return _time(as_str(running.get("startedAt")))
+            return read_time(as_str(running.get("startedAt")))
     return None
 
 
@@ -324,11 +325,3 @@ def _name(item: JsonObject) -> str:
 
 def _whole(value: Json, default: int = 0) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

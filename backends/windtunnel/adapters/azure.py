@@ -13,6 +13,7 @@ from windtunnel.adapters.aks_cluster import DEFAULT_CLUSTER, Clusters, ClusterSe
 from windtunnel.adapters.building import Settings
 from windtunnel.adapters.clients import Clients
 from windtunnel.adapters.fpga import FpgaAdapter
+from windtunnel.adapters.iotedge import EdgeAdapter
 from windtunnel.adapters.rehearsal import Rehearsal
 from windtunnel.aks_options import Purpose
 from windtunnel.clouds import Cloud
@@ -118,8 +119,31 @@ FPGA_OFFER = Offer(
     note="Live and locally alike, the simulator of the device serves the model, in a container group: Azure's FPGA"
     " service is no longer sold. Latencies of the device are those of a model of it, and say so.",
 )
-_NOT_YET = "this version of Windtunnel serves the targets aci, aks and fpga only"
-_NOTHING = Offer(cannot=MappingProxyType(dict.fromkeys(Capability, _NOT_YET)))
+EDGE_OFFER = Offer(
+    can=frozenset({Capability.PREDICT, Capability.SCRIPT, Capability.LOGS}),
+    cannot=MappingProxyType(
+        {
+            Capability.HTTP: "an IoT Edge module is reached by messages and a direct method, not over HTTP",
+            Capability.KEYS: "an IoT Edge module is authenticated by its device's identity",
+            Capability.TOKENS: "IoT webservices do not support Token Authentication.",
+            Capability.TLS: "an IoT Edge module has no endpoint of its own; the hub's is always TLS",
+            Capability.UPDATE: "Class does not implement update method yet.",
+            Capability.RESIZE: "what a module may use is up to its device, and to create_options",
+            Capability.DNS_LABEL: "an IoT Edge module has no address of its own",
+            Capability.QUOTA: "a device takes what it can run",
+            Capability.SCALE: "a device runs a module once",
+            Capability.AUTOSCALE: "a device runs a module once",
+            Capability.APP_INSIGHTS: "IoT Edge services had no request telemetry",
+            Capability.DATA_COLLECTION: "model data collection is not documented to work on IoT Edge",
+            Capability.CLUSTER: "an IoT Edge module runs on its device",
+            Capability.VERSIONS: "a module is one version",
+            Capability.OFFLINE: "it goes on while its hub is out of reach, but that a device is cut off from its hub is"
+            " not in this backend's power",
+        }
+    ),
+    note="A service is a module of one device; predictions are asked for by its direct method `score`, and by messages"
+    " on its input amlInput. Their sum of bytes is limited: 128 KiB by method, 256 KiB by message.",
+)
 
 
 class AzureBackend(Backend):
@@ -130,7 +154,7 @@ class AzureBackend(Backend):
         {
             Target.ACI: ACI_OFFER,
             Target.AKS: AKS_OFFER,
-            Target.IOT_EDGE: _NOTHING,
+            Target.IOT_EDGE: EDGE_OFFER,
             Target.FPGA: FPGA_OFFER,
         }
     )
@@ -184,6 +208,15 @@ class AzureBackend(Backend):
         self._adapters: Mapping[Target, Adapter] = {
             Target.ACI: AciAdapter(self._clients, settings, records, InstalledRuntime(), say),
             Target.AKS: self._aks,
+            Target.IOT_EDGE: EdgeAdapter(
+                self._clients,
+                settings,
+                records,
+                InstalledRuntime(),
+                say,
+                hub=profile.text("iot_hub"),
+                device=profile.text("edge_device"),
+            ),
             Target.FPGA: fpga,
         }
         self._scaling: Mapping[Target, Scales] = {Target.AKS: self._aks, Target.FPGA: fpga}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
     from azure.mgmt.containerregistrytasks import ContainerRegistryTasksMgmtClient
     from azure.mgmt.containerservice import ContainerServiceClient
+    from azure.mgmt.iothub import IotHubClient
     from azure.mgmt.resource.resources import ResourceManagementClient
     from azure.mgmt.storage import StorageManagementClient
 
@@ -50,7 +51,7 @@ class Clients:
 
     def __init__(self, cloud: Cloud, subscription: str) -> None:
         for module in _SDKS:
-            if not _is_installed(module):
+            if not is_installed(module):
                 raise MissingExtra("talking to Azure", "azure", module)
         self.cloud = cloud
         self.subscription = subscription
@@ -110,10 +111,17 @@ class Clients:
         return Client(self.credential, self.subscription, **self._options)
 
     @cached_property
+    def iot_hubs(self) -> IotHubClient:
+        """IoT hubs; whoever asks has made sure that the package is there."""
+        from azure.mgmt.iothub import IotHubClient as Client
+
+        return Client(self.credential, self.subscription, **self._options)
+
+    @cached_property
     def storage(self) -> StorageManagementClient:
         """Storage accounts. Raises ``MissingExtra``: only model data collection needs them."""
         for module in ("azure.mgmt.storage", "azure.storage.blob"):
-            if not _is_installed(module):
+            if not is_installed(module):
                 raise MissingExtra("model data collection", "azure", module)
         from azure.mgmt.storage import StorageManagementClient as Client
 
@@ -149,7 +157,7 @@ class Clients:
             self.transport.close()
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Without importing it, though the packages around it are."""
     try:
         return util.find_spec(module) is not None
