@@ -124,6 +124,12 @@ class CertificateAuthority:
     ) -> ssl.SSLContext:
         """A context for a listener with a certificate of its own, kept under ``name``: for what ``server_context`` is
         not for, as further loopback addresses. No protocol is negotiated."""
+        return _context(*self.own_files(name, names=names, addresses=addresses, now=now))
+
+    def own_files(
+        self, name: str, *, names: tuple[str, ...], addresses: tuple[str, ...], now: datetime
+    ) -> tuple[Path, Path]:
+        """The files of such a certificate and of its key, for a listener of another process."""
         file, key = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
         facts = _read_facts(self._folder, f"{name}.json")
         holds = (
@@ -135,7 +141,7 @@ class CertificateAuthority:
         )
         if not holds:
             _make_own(self._folder, name, names, addresses, now)
-        return _context(file, key)
+        return file, key
 
     def forget(self, name: str) -> None:
         """Remove a certificate of ``own_context``; safe when there is none."""

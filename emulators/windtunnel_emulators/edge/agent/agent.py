@@ -43,7 +43,7 @@ class AgentCloud(Protocol):
     """The agent's own connection to the hub, as ``$edgeAgent``."""
 
     async def wait(self) -> None:
-        """Returns once there is a connection."""
+        """Returns once there is a connection, or it is clear that there will not be one soon."""
         ...
 
     async def twin(self) -> JsonObject:

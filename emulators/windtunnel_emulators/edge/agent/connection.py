@@ -35,16 +35,26 @@ class AgentConnection:
 
     def __init__(self, place: Place, scope: Scope) -> None:
         who = Who(scope.device, AGENT)
+        self._who = who
+        self._scope = scope
+        self._link = place.link
         self._client = CloudClient(who, place, lambda: scope.signer(who), self, feeds=_FEEDS)
         self._up = asyncio.Event()
         self._connected: Callable[[], None] = _nothing
         self._desired: Callable[[JsonObject], None] = _nobody
         self._methods: Methods | None = None
-        scope.listen(self._client.wake)
+        self._opened = False
+        scope.listen(self._scope_changed)
 
     def open(self) -> None:
-        """Begin to connect."""
-        self._client.open()
+        """Begin to connect, as soon as the agent's key is known."""
+        self._opened = True
+        self._scope_changed()
+
+    def _scope_changed(self) -> None:
+        if self._opened and self._scope.signer(self._who) is not None:
+            self._client.open()
+            self._client.wake()
 
     async def close(self) -> None:
         await self._client.close()
@@ -71,8 +81,9 @@ class AgentConnection:
     # What the client tells.
 
     async def wait(self) -> None:
-        """Returns once there is a connection."""
-        await self._up.wait()
+        """Returns once there is a connection, or at once where the link is not there."""
+        if self._link.is_up:
+            await self._up.wait()
 
     def connected(self) -> None:
         self._up.set()

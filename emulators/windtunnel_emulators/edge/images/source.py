@@ -58,7 +58,7 @@ class EdgeImages:
         self._environments = environments
         self._link = link
         self._tls = tls
-        self._stand_ins = StandIns(folder / "stand-ins")
+        self._stand_ins = StandIns(folder / "stand-ins", environments)
         self._pulling: dict[str, asyncio.Lock] = {}
 
     async def get(self, reference: str, credentials: tuple[Credentials, ...], *, kept_only: bool) -> Image:

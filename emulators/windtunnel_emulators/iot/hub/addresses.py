@@ -42,8 +42,7 @@ class Place:
 
 def take(store: Store, hub: str, name: str, *, first_block: int = FIRST_BLOCK) -> Place:
     """The address of a hub, held from now on. Raises ``NoAddress``."""
-    row = store.row("SELECT address FROM iot_addresses WHERE hub = ?", (hub,))
-    former = None if row is None else str(row[0])
+    former = remembered(store, hub)
     others = {str(address) for (address,) in store.rows("SELECT address FROM iot_addresses WHERE hub <> ?", (hub,))}
     for address in _candidates(former, first_block):
         if address in others:
@@ -63,6 +62,12 @@ def take(store: Store, hub: str, name: str, *, first_block: int = FIRST_BLOCK) -
         f"hub {name} gets no address: port {MQTT_PORT}, which clients of devices insist on, is taken at every loopback"
         " address that this system has. Delete another hub, or stop what else listens there."
     )
+
+
+def remembered(store: Store, hub: str) -> str | None:
+    """The address that a hub had last."""
+    row = store.row("SELECT address FROM iot_addresses WHERE hub = ?", (hub,))
+    return None if row is None else str(row[0])
 
 
 def give_back(store: Store, hub: str) -> None:

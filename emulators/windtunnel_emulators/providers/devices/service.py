@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.world import World
 
+    from .fleet import Fleet
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,8 @@ class IotHubs:
         self.world = world
         self.folder: Path = world.folder / "iot"
         self._running: dict[str, Running] = {}
+        self._fleet: Fleet | None = None
+        """Made for the first hub."""
 
     async def start(self) -> None:
         """Open every hub that is whole, where it was."""
@@ -64,6 +68,9 @@ class IotHubs:
                     self.world.resources.save(opened)
 
     async def stop(self) -> None:
+        # First: while the hubs are there, devices tell them that they end.
+        if self._fleet is not None:
+            await self._fleet.stop()
         for key in list(self._running):
             await self._close(key, forget=False)
 
@@ -88,11 +95,26 @@ class IotHubs:
 
         instance = as_str(hub.state.get("instance"))
         await self._close(hub.id.key, forget=True)
+        if self._fleet is not None:
+            await self._fleet.remove(instance)
         schema.define(self.world.store)
         schema.drop(self.world.store, instance)
         shutil.rmtree(self.folder / instance, ignore_errors=True)
         CertificateAuthority(self.world.folder / "tls").forget(_certificate(instance))
         return hub
+
+    @property
+    def fleet(self) -> Fleet:
+        """The processes of edge devices."""
+        if self._fleet is None:
+            from .fleet import Fleet
+
+            self._fleet = Fleet(self.world)
+        return self._fleet
+
+    def edge_devices(self) -> list[Json]:
+        """Every edge device with its process, for the control API."""
+        return [] if self._fleet is None else self._fleet.shown()
 
     def device_counts(self, hub: Resource) -> tuple[int, int]:
         """How many devices there are, and how many are enabled."""
@@ -146,6 +168,7 @@ class IotHubs:
         listening = Listening(hub, world.listeners)
         await listening.open(place, ServiceApi(hub, self._verify), context, amqp=Door(hub, Access(hub, self._verify)))
         self._running[key] = Running(hub=hub, listening=listening)
+        self.fleet.add(hub, listening)
         _log.info("hub %s listens at %s", resource.id.name, listening.service_host)
         return replace(resource, properties={**resource.properties, **_reached(resource, definition, listening)})
 
@@ -187,6 +210,8 @@ class IotHubs:
     async def _close(self, key: str, *, forget: bool) -> None:
         running = self._running.pop(key, None)
         if running is not None:
+            if self._fleet is not None:
+                self._fleet.leave(running.hub.definition.key)
             await running.listening.close(forget=forget)
 
 
