@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.arm.provider import AnyProvider, Service
     from windtunnel_emulators.asgi import ASGI
     from windtunnel_emulators.clock import Pace
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.logtail import LogTail
     from windtunnel_emulators.runtime.interface import Runtime
 
@@ -193,6 +193,7 @@ class Host:
                 operations=kernel.operations.latest,
                 reset=start_over,
                 sign_out=identity.refresh_tokens.revoke_all,
+                edge_devices=partial(_edge_devices, kernel),
             )
         )
 
@@ -253,6 +254,12 @@ def _world(kernel: Kernel, state: State, tokens: Tokens, listeners: Listeners, o
             listeners=listeners,
         ),
     )
+
+
+def _edge_devices(kernel: Kernel) -> list[Json]:
+    loaded = kernel.catalogue.find("Microsoft.Devices")
+    listed: Callable[[], list[Json]] | None = getattr(loaded and loaded.service, "edge_devices", None)
+    return [] if listed is None else listed()
 
 
 def _health(runtime: Runtime) -> JsonObject:

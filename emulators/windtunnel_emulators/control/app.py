@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.asgi import ASGI
     from windtunnel_emulators.faults import Faults, Rule
     from windtunnel_emulators.identity.directory import Directory
-    from windtunnel_emulators.jsontypes import JsonObject
+    from windtunnel_emulators.jsontypes import Json, JsonObject
     from windtunnel_emulators.logtail import LogTail
     from windtunnel_emulators.world import World
 
@@ -52,6 +52,8 @@ class Controls:
     """Empties everything: containers, resources, images, files."""
     sign_out: Callable[[], int]
     """Takes all refresh tokens back; says how many."""
+    edge_devices: Callable[[], list[Json]] = list
+    """Every IoT Edge device with its process."""
 
 
 def app(controls: Controls) -> ASGI:
@@ -72,6 +74,7 @@ def app(controls: Controls) -> ASGI:
     closed.add_api_route("/runtime", handlers.runtime, methods=["GET"], tags=["State"])
     closed.add_api_route("/operations", handlers.operations, methods=["GET"], tags=["State"])
     closed.add_api_route("/logs", handlers.logs, methods=["GET"], tags=["State"])
+    closed.add_api_route("/edge", handlers.edge_devices, methods=["GET"], tags=["State"])
     closed.add_api_route("/faults", handlers.list_faults, methods=["GET"], tags=["Faults"])
     closed.add_api_route("/faults", handlers.add_fault, methods=["POST"], status_code=201, tags=["Faults"])
     closed.add_api_route("/faults", handlers.clear_faults, methods=["DELETE"], tags=["Faults"])
@@ -163,6 +166,10 @@ class _Handlers:
     async def logs(self, lines: int = Query(default=100, ge=1, le=1000)) -> models.LogLines:
         """The last lines that the emulators logged, oldest first."""
         return models.LogLines(lines=self._controls.log.lines(lines))
+
+    async def edge_devices(self) -> models.EdgeDevices:
+        """The IoT Edge devices of all hubs, each with its process, its folder and how it fares."""
+        return models.EdgeDevices.model_validate({"value": self._controls.edge_devices()})
 
     async def list_faults(self) -> models.FaultRules:
         """The fault rules, in the order in which they are tried."""

@@ -119,5 +119,22 @@ class OperationStates(Model):
     value: list[OperationState]
 
 
+class EdgeDevice(Model):
+    """An IoT Edge device, as the emulators keep its process."""
+
+    device: str
+    hub: str
+    folder: str = Field(description="Its own: with ready.json, where its control API is, and its log edge.log")
+    pid: int | None = None
+    address: str | None = Field(default=None, description="Where its modules and child devices connect to")
+    state: str = Field(description="starting, running, failed, stopping or stopped")
+    problem: str | None = Field(default=None, description="Why it does not run")
+    control: str | None = Field(default=None, description="Its control API; the token is in ready.json")
+
+
+class EdgeDevices(Model):
+    value: list[EdgeDevice]
+
+
 class LogLines(Model):
     lines: list[str]

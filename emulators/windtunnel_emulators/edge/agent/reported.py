@@ -97,7 +97,8 @@ def difference(former: JsonObject, now: JsonObject) -> JsonObject:
 def module_of(module: Module) -> JsonObject:
     """One module as it is reported."""
     spec = module.spec
-    condition = module.condition or Condition.UNKNOWN
+    never_started = Condition.STOPPED if spec.status is DesiredStatus.STOPPED else Condition.UNKNOWN
+    condition = module.condition or never_started
     ended = condition in (Condition.STOPPED, Condition.FAILED) and spec.status is DesiredStatus.RUNNING
     if ended and not module.by_order and not module.given_up:
         condition = restarts.condition_of(spec.restart_policy, condition, module.restarts)
