@@ -116,7 +116,9 @@ WAITS = ContainerState(phase=Phase.WAITING, reason="CrashLoopBackOff", message="
 def test_phases_are_a_kubelet_s(
     policy: str, state: ContainerState, previous: ContainerState | None, ending: bool, phase: str
 ) -> None:
-    known = ContainerStatus(name="c", state=state, previous=previous, digest="sha256:1", run_id="r")
+    # The runtime says `over` of what ended and is not to run again.
+    over = state.phase is Phase.TERMINATED and (policy == "Never" or ending)
+    known = ContainerStatus(name="c", state=state, previous=previous, digest="sha256:1", run_id="r", over=over)
     group = GroupStatus(state=GroupState.RUNNING, containers=(known,))
     standing = Standing(now=NOW, started=NOW, host_address="127.64.0.1", address="10.244.0.2", ending=ending)
     status = pod_status(_pod(policy), group, standing)
