@@ -17,11 +17,14 @@ from windtunnel_emulators.iot.hub.activity import Activity
 from windtunnel_emulators.iot.hub.admission import introduced
 from windtunnel_emulators.iot.hub.authentication import AuthenticationFailed, Authenticator
 from windtunnel_emulators.iot.hub.calls import Calls
+from windtunnel_emulators.iot.hub.changes import Change, Changes
 from windtunnel_emulators.iot.hub.client import DeviceClient
 from windtunnel_emulators.iot.hub.commands import Commands
+from windtunnel_emulators.iot.hub.configurations import Configurations
 from windtunnel_emulators.iot.hub.errors import device_not_found, module_not_found
 from windtunnel_emulators.iot.hub.feedback import Feedback, Outcome
 from windtunnel_emulators.iot.hub.identity import Who
+from windtunnel_emulators.iot.hub.jobs import Jobs
 from windtunnel_emulators.iot.hub.messages import MessageLog, Sender
 from windtunnel_emulators.iot.hub.registry import Identities
 from windtunnel_emulators.iot.hub.sessions import Sessions
@@ -65,6 +68,9 @@ class Hub:
         self.feedback = Feedback(store, definition.key)
         self.messages = MessageLog(definition.folder / "messages.db", definition.partitions, clock)
         self.messages.on_failure(self._storage_failed)
+        self.changes = Changes()
+        self.configurations = Configurations(store, definition.key, self.changes)
+        self.jobs = Jobs(store, definition.key, self.changes)
         self.calls = Calls(self.connected, clock)
         self.activity = Activity(self.identities, store, clock)
         self.authenticator = Authenticator(
@@ -140,6 +146,7 @@ class Hub:
     async def run(self) -> None:
         """Look after connections and what grows old, until cancelled."""
         checks = 0
+        self.changes.tell(Change.STARTED)
         while True:
             await self.clock.sleep(_CHECK_S)
             now, moment = self.clock.monotonic(), self.clock.now()
@@ -157,6 +164,7 @@ class Hub:
 
     async def stop(self) -> None:
         """End all connections, and keep what was acknowledged."""
+        self.changes.tell(Change.STOPPED)
         for connection in list(self._connections):
             connection.close()
         self.activity.flush()
@@ -253,11 +261,13 @@ class Hub:
         reported = twins.patched(twin.reported, patch, self.clock.now(), versions=False)
         twin_rules.check_size(reported.properties, "properties.reported", twin_rules.LARGEST_PROPERTIES)
         self.twins.save(who, msgspec.structs.replace(twin, reported=reported, version=twin.version + 1))
+        self.changes.tell(Change.TWINS)
         return reported.version
 
     def change_twin(self, who: Who, twin: Twin, patch: JsonObject | None) -> None:
         """Keep a twin that a service has changed; ``patch`` of the desired properties is sent to who is connected."""
         self.twins.save(who, twin)
+        self.changes.tell(Change.TWINS)
         client = self._clients.get(who)
         if client is not None and patch is not None:
             version = twin.desired.version

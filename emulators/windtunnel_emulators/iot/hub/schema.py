@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.iot.hub import plans_schema
+
 if TYPE_CHECKING:
     from windtunnel_emulators.store import Store
 
@@ -42,11 +44,12 @@ _PER_HUB = ("iot_identities", "iot_twins", "iot_sessions", "iot_commands", "iot_
 def define(store: Store) -> None:
     """Bring the tables up to date."""
     store.define(COMPONENT, MIGRATIONS)
+    plans_schema.define(store)
     store.define(FEEDBACK, FEEDBACK_MIGRATIONS)
 
 
 def drop(store: Store, hub: str) -> None:
     """Forget all of a hub; safe to repeat."""
     with store.transaction():
-        for table in _PER_HUB:
+        for table in (*_PER_HUB, *plans_schema.PER_HUB):
             store.execute(f"DELETE FROM {table} WHERE hub = ?", (hub,))  # noqa: S608
