@@ -15,6 +15,7 @@ from windtunnel_emulators.iot.manifests.errors import ContentProblem, FormatProb
 from windtunnel_emulators.iot.manifests.reading import MODULE_NAME, normal_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from enum import Enum
 
     from windtunnel_emulators.iot.manifests.content import Portions
@@ -27,14 +28,13 @@ _MODULE_KEY = re.compile(r"[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}")
 _HIGHEST_PRIORITY = 9
 
 
-def check_deployment(portions: Portions) -> None:
-    """A deployment that stands for itself: both system modules' parts whole. Raises ``ContentProblem``."""
-    for module in portions:
+def check_desired(desired: Mapping[str, JsonObject]) -> None:
+    """The desired properties that modules shall have, by module. Raises ``ContentProblem``."""
+    for module in desired:
         _check_key(module)
     for module, check in ((AGENT, check_agent), (EDGE_HUB, check_hub)):
-        portion = portions.get(module)
-        if portion is not None:
-            check(portion.applied({}), f"{module}.properties.desired")
+        if module in desired:
+            check(desired[module], f"{module}.properties.desired")
 
 
 def check_base(portions: Portions) -> None:
@@ -42,7 +42,7 @@ def check_base(portions: Portions) -> None:
     for module in (AGENT, EDGE_HUB):
         if module not in portions or portions[module].whole is None:
             raise ContentProblem(f"{module}.properties.desired", "is required")
-    check_deployment(portions)
+    check_desired({module: portion.applied({}) for module, portion in portions.items()})
 
 
 def check_layer(portions: Portions) -> None:
