@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import msgspec
 
+from windtunnel_emulators.iot.hub.changes import Change
 from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
 from windtunnel_emulators.iot.hub.identity import (
     AGENT,
@@ -37,7 +38,7 @@ _NO_KEYS = Keys("", "")
 def create(hub: Hub, who: Who, body: IdentityBody) -> tuple[Identity, Keys]:
     """A new identity with its twin; an edge device gets its two system modules. Raises ``HubError``."""
     if who.module:
-        _check_room(hub, who)
+        check_room(hub, who)
     kind, keys, thumbprints = _authentication(body.authentication, None, _NO_KEYS)
     made = Identity(
         device=who.device,
@@ -54,6 +55,7 @@ def create(hub: Hub, who: Who, body: IdentityBody) -> tuple[Identity, Keys]:
         hub.twins.save(who, new_twin(hub.clock.now()))
         if made.edge:
             _add_system_modules(hub, who.device)
+    hub.changes.tell(Change.TWINS)
     return made, keys
 
 
@@ -71,6 +73,7 @@ def update(hub: Hub, before: Identity, body: IdentityBody) -> tuple[Identity, Ke
             _add_system_modules(hub, before.device)
     if not changed.enabled:
         hub.drop(before.who, "it was disabled")
+    hub.changes.tell(Change.TWINS)
     return changed, keys
 
 
@@ -78,6 +81,7 @@ def remove(hub: Hub, who: Who) -> None:
     """Forget an identity and end its connection."""
     hub.identities.remove(who)
     hub.drop(who, "it was deleted")
+    hub.changes.tell(Change.TWINS)
 
 
 def shown(hub: Hub, identity: Identity, keys: Keys) -> JsonObject:
@@ -151,10 +155,11 @@ def _check_scopes(hub: Hub, scopes: tuple[str, ...], device: str) -> None:
             raise argument_invalid(f"'{scope[:200]}' is the scope of no other edge device of this hub.")
 
 
-def _check_room(hub: Hub, who: Who) -> None:
-    if len(hub.identities.modules(who.device)) >= MOST_MODULES:
+def check_room(hub: Hub, who: Who, more: int = 1) -> None:
+    """Whether a device may have so many more modules. Raises ``HubError`` 403."""
+    if len(hub.identities.modules(who.device)) + more > MOST_MODULES:
         raise HubError(
-            403, "TooManyModulesOnDevice", f"Device '{who.device}' has {MOST_MODULES} modules, the most it may have."
+            403, "TooManyModulesOnDevice", f"Device '{who.device}' may have {MOST_MODULES} modules, and not more."
         )
 
 
