@@ -4,64 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.iot.hub.identity import Who
 from windtunnel_emulators.iot.mqtt.packets import Publish, SubAck
-from windtunnel_emulators.iot.service.app import ServiceApi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.iot.conftest import Place
+    from iot_api import Api
 
 HOST = "hub1.azure-devices.net"
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
-
-
-def entra(authorization: str, _: frozenset[str]) -> None:
-    if authorization != "Bearer good":
-        raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.")
-
-
-class Api:
-    """A client that may do everything."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=ServiceApi(place.hub, entra)),
-            base_url=f"https://{HOST}",
-            headers={"Authorization": "Bearer good"},
-            params={"api-version": "2021-04-12"},
-        )
-
-    async def __call__(
-        self, method: str, path: str, body: object = None, *, etag: str | None = None, status: int | None = 200
-    ) -> Any:
-        headers = {} if etag is None else {"If-Match": etag}
-        answer = await self.client.request(method, path, json=body, headers=headers)
-        assert status is None or answer.status_code == status, answer.text
-        return answer.json() if answer.content else None
-
-    async def refused(self, method: str, path: str, body: object = None, *, etag: str | None = None) -> tuple[int, str]:
-        """The status and the name of the error."""
-        headers = {} if etag is None else {"If-Match": etag}
-        answer = await self.client.request(method, path, json=body, headers=headers)
-        assert set(answer.json()) == {"Message", "ExceptionMessage"}, answer.text
-        return answer.status_code, answer.headers["iothub-errorcode"]
-
-
-@pytest.fixture
-async def api(place: Place) -> AsyncIterator[Api]:
-    made = Api(place)
-    async with made.client:
-        yield made
 
 
 @pytest.mark.parametrize("etag", ['"{}"', "{}", 'W/"{}"', '"*"', "*"])

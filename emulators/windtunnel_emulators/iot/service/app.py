@@ -6,9 +6,24 @@ from typing import TYPE_CHECKING
 
 from windtunnel_emulators.asgi import ClientGone
 from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
-from windtunnel_emulators.iot.service import bulk, devices, feedback, methods, modules, twins, unbuilt
+from windtunnel_emulators.iot.service import (
+    bulk,
+    configurations,
+    devices,
+    edge_content,
+    feedback,
+    jobs,
+    methods,
+    modules,
+    query,
+    scope,
+    twins,
+    unbuilt,
+)
 from windtunnel_emulators.iot.service.access import Access, check_rights
 from windtunnel_emulators.iot.service.answers import send_answer, send_error
+from windtunnel_emulators.iot.service.deploying import Deployer
+from windtunnel_emulators.iot.service.job_runner import JobRunner
 from windtunnel_emulators.iot.service.requests import Request, headers_of, path_segments, query_of, read_body
 from windtunnel_emulators.iot.service.routes import find
 from windtunnel_emulators.iot.service.upgrades import WEB_SOCKET, upgrade
@@ -24,11 +39,16 @@ if TYPE_CHECKING:
 
 ROUTES: tuple[Route, ...] = (
     *bulk.ROUTES,
+    *query.ROUTES,
     *devices.ROUTES,
     *modules.ROUTES,
     *twins.ROUTES,
     *methods.ROUTES,
     *feedback.ROUTES,
+    *scope.ROUTES,
+    *edge_content.ROUTES,
+    *configurations.ROUTES,
+    *jobs.ROUTES,
     *unbuilt.ROUTES,
 )
 """In order: the first that fits counts. A path of fixed words comes before one with a placeholder in their place."""
@@ -41,6 +61,8 @@ class ServiceApi:
         """``verify`` checks an Entra token for audiences (``Access``)."""
         self._hub = hub
         self._access = Access(hub, verify)
+        self._deployer = Deployer(hub)
+        self._runner = JobRunner(hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         clock = self._hub.clock

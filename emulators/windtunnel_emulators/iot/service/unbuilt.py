@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.iot.hub.errors import not_implemented
-from windtunnel_emulators.iot.service.routes import READ_OR_SERVICE, SERVICE, WRITE, Route
+from windtunnel_emulators.iot.service.routes import READ_OR_SERVICE, SERVICE, Route
 
 if TYPE_CHECKING:
     from windtunnel_emulators.iot.hub.hub import Hub
@@ -36,35 +36,5 @@ ROUTES = (
         path="digitaltwins/{device}/components/{component}/commands/{command}",
         act=_TWINS,
         needs=SERVICE,
-    ),
-    Route(method="POST", path="devices/query", act=_refusal("The query language"), needs=READ_OR_SERVICE),
-    Route(
-        method="POST",
-        path="devices/{device}/applyConfigurationContent",
-        act=_refusal("Setting the modules of an edge device"),
-        needs=WRITE,
-    ),
-    *(
-        Route(method=method, path=path, act=_refusal("Automatic configuration"), needs=READ_OR_SERVICE)
-        for method, path in (
-            ("GET", "configurations"),
-            ("GET", "configurations/{id}"),
-            ("PUT", "configurations/{id}"),
-            ("DELETE", "configurations/{id}"),
-            ("POST", "configurations/testQueries"),
-        )
-    ),
-    *(
-        Route(method=method, path=path, act=_refusal("Jobs"), needs=READ_OR_SERVICE)
-        for method, path in (
-            ("GET", "jobs"),
-            ("POST", "jobs/create"),
-            ("GET", "jobs/{id}"),
-            ("DELETE", "jobs/{id}"),
-            ("GET", "jobs/v2/query"),
-            ("GET", "jobs/v2/{id}"),
-            ("PUT", "jobs/v2/{id}"),
-            ("POST", "jobs/v2/{id}/cancel"),
-        )
     ),
 )
