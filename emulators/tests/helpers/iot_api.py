@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
@@ -10,11 +11,14 @@ from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.iot.service.app import ServiceApi
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mqtt_peers import Peer
     from windtunnel_emulators.iot.hub.hub import Hub
     from windtunnel_emulators.iot.hub.identity import Who
 
 HOST = "hub1.azure-devices.net"
+_DEADLINE_S = 10.0
 
 
 class Place(Protocol):
@@ -58,3 +62,10 @@ class Api:
         answer = await self.client.request(method, path, json=body, headers=headers)
         assert set(answer.json()) == {"Message", "ExceptionMessage"}, answer.text
         return answer.status_code, answer.headers["iothub-errorcode"]
+
+    async def eventually(self, question: Callable[[], Awaitable[Any]], expected: object) -> None:
+        """What is done behind a change is done soon."""
+        end = asyncio.get_running_loop().time() + _DEADLINE_S
+        while (found := await question()) != expected:
+            assert asyncio.get_running_loop().time() < end, f"{found} is not {expected}"
+            await asyncio.sleep(0.001)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from iot_manifests import AGENT, HUB, manifest
 from windtunnel_emulators.iot.hub.identity import Who
 from windtunnel_emulators.iot.manifests.reading import parse_agent
 from windtunnel_emulators.iot.mqtt.packets import Publish, SubAck
@@ -15,31 +16,6 @@ if TYPE_CHECKING:
     from iot_api import Api
 
 APPLY = "/devices/edge/applyConfigurationContent"
-MODULE = {
-    "type": "docker",
-    "status": "running",
-    "restartPolicy": "always",
-    "settings": {"image": "localhost:5000/score:1", "createOptions": "{}"},
-}
-AGENT: dict[str, Any] = {
-    "schemaVersion": "1.1",
-    "runtime": {"type": "docker", "settings": {"minDockerVersion": "v1.25"}},
-    "systemModules": {
-        "edgeAgent": {"type": "docker", "settings": {"image": "mcr.microsoft.com/azureiotedge-agent:1.5"}},
-        "edgeHub": {**MODULE, "settings": {"image": "mcr.microsoft.com/azureiotedge-hub:1.5"}},
-    },
-    "modules": {"score": MODULE},
-}
-HUB: dict[str, Any] = {
-    "schemaVersion": "1.1",
-    "routes": {"up": "FROM /messages/* INTO $upstream"},
-    "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
-}
-
-
-def manifest(**more: Any) -> dict[str, Any]:
-    content = {"$edgeAgent": {"properties.desired": AGENT}, "$edgeHub": {"properties.desired": HUB}, **more}
-    return {"modulesContent": copy.deepcopy(content)}
 
 
 async def desired(api: Api, module: str) -> Any:

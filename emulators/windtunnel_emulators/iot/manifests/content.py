@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from windtunnel_emulators.iot.hub.identity import AGENT
 from windtunnel_emulators.iot.manifests.errors import ContentProblem
 from windtunnel_emulators.jsontypes import as_object
 
@@ -68,7 +69,8 @@ def read_portion(content: Json, place: str) -> Portion:
 
 def is_layered(portions: Portions) -> bool:
     """Whether it is put over another deployment: something is set by its path, or the agent is given nothing whole."""
-    return any(one.parts for one in portions.values())
+    agent = portions.get(AGENT)
+    return (agent is not None and agent.whole is None) or any(one.parts for one in portions.values())
 
 
 def merged(layers: Iterable[Portions]) -> dict[str, JsonObject]:

@@ -98,7 +98,7 @@ async def delete(hub: Hub, request: Request) -> Answer:
 
 
 async def list_all(hub: Hub, request: Request) -> Answer:
-    most = request.number("top", MOST, MOST)
+    most = request.top(MOST)
     return Answer(body=[shown(hub, one) for one in hub.configurations.all()[:most]])
 
 

@@ -47,10 +47,17 @@ class Deployer:
             self._is_stopped = True
             if self._next is not None:
                 self._next.cancel()
-        elif change is not Change.JOBS and not self._is_looking and not self._is_stopped and self._next is None:
-            loop = asyncio.get_running_loop()
-            wait = self._not_before - time.monotonic() if change is Change.TWINS else 0
-            self._next = loop.call_later(wait, self._look) if wait > 0 else loop.call_soon(self._look)
+        elif change is not Change.JOBS and not self._is_looking and not self._is_stopped:
+            self._plan(self._not_before - time.monotonic() if change is Change.TWINS else 0)
+
+    def _plan(self, wait: float) -> None:
+        """Look after so many seconds, or earlier when it is planned already."""
+        if self._next is not None:
+            if wait > 0:
+                return
+            self._next.cancel()
+        loop = asyncio.get_running_loop()
+        self._next = loop.call_later(wait, self._look) if wait > 0 else loop.call_soon(self._look)
 
     def _look(self) -> None:
         self._next = None
@@ -86,16 +93,17 @@ class Deployer:
                 continue
             on_edge = plan([one for one in found if one.configuration.kind == EDGE])
             on_twin = plan([one for one in found if one.configuration.kind == DEVICE])
-            signature = f"{identity.generation} {on_edge.signature}/{on_twin.signature}"
-            is_new = deployed.get(who) != signature
+            before = deployed.get(who, "")
+            of_edge, _, of_twin = before.partition("/")
+            signature = f"{identity.generation} {on_edge.signature}", f"{identity.generation} {on_twin.signature}"
             if identity.edge:
-                on_edge = self._bring(who, on_edge, is_new=is_new)
+                on_edge = self._bring(who, on_edge, is_new=of_edge != signature[0])
                 self._show(Who(who.device, AGENT), on_edge)
-            self._show(who, self._bring_twin(who, on_twin) if is_new else on_twin)
+            self._show(who, self._bring_twin(who, on_twin) if of_twin != signature[1] else on_twin)
             if not found:
                 hub.configurations.set_deployed(who, None)
-            elif is_new:
-                hub.configurations.set_deployed(who, signature)
+            elif before != "/".join(signature):
+                hub.configurations.set_deployed(who, "/".join(signature))
 
     def _modules(self, candidates: Sequence[Candidate], deployed: Mapping[tuple[str, str], str]) -> None:
         hub = self._hub

@@ -51,7 +51,7 @@ async def delete(hub: Hub, request: Request) -> Answer:
 
 
 async def list_all(hub: Hub, request: Request) -> Answer:
-    most = request.number("top", _MOST_LISTED, _MOST_LISTED)
+    most = request.top(_MOST_LISTED)
     return Answer(body=[identities.shown(hub, one, keys) for one, keys in hub.identities.devices(most)])
 
 

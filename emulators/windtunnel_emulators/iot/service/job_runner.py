@@ -59,8 +59,17 @@ class JobRunner:
             if id not in under_way:
                 task.cancel()
 
-    def _ended(self, id: str, _: asyncio.Task[None]) -> None:
+    def _ended(self, id: str, task: asyncio.Task[None]) -> None:
         del self._tasks[id]
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("job %s ended with an error of the hub's own", id, exc_info=failure)
+            self._end(id, Status.FAILED)
+
+    def _end(self, id: str, status: Status) -> None:
+        """Unless it was ended otherwise, in the same moment."""
+        job = self._hub.jobs.get(id)
+        if job is not None and not job.status.is_over:
+            self._hub.jobs.save(msgspec.structs.replace(job, status=status, ended=self._hub.clock.now()))
 
     async def _run(self, job: Job) -> None:
         hub = self._hub
@@ -79,7 +88,7 @@ class JobRunner:
                     self._finish(part, error={"code": "JobExpired", "description": "The time of the job was over."})
                 else:
                     group.create_task(self._do(job, part, limit))
-        hub.jobs.save(msgspec.structs.replace(job, status=Status.COMPLETED, ended=hub.clock.now()))
+        self._end(job.id, Status.COMPLETED)
 
     def _begin(self, job: Job) -> Job:
         """Its devices are those that fulfil the condition now."""

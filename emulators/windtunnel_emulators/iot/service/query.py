@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json, JsonObject
 
 LARGEST_PAGE = 1000
-CONTINUATION, MOST_ITEMS, ITEM_TYPE = "x-ms-continuation", "x-ms-max-item-count", "x-ms-item-type"
+CONTINUATION, ITEM_TYPE = "x-ms-continuation", "x-ms-item-type"
 
 
 class Token(msgspec.Struct, frozen=True, array_like=True):
@@ -44,7 +44,7 @@ async def run(hub: Hub, request: Request) -> Answer:
         raise argument_invalid("The body of the request must be an object with a 'query'.")
     query = collections.read_query(text)
     token = read_token(request, text)
-    most = page_size(request)
+    most = request.page_size(LARGEST_PAGE)
     if query.top is not None:
         most = min(most, query.top - token.answered)
     rows = _grouped(hub, query, token) if query.is_grouped else _single(hub, query, token)
@@ -56,16 +56,6 @@ async def run(hub: Hub, request: Request) -> Answer:
         headers[CONTINUATION] = write_token(Token(_mark(text), answered, page[most - 1][0]))
     body: Json = [row for _, row in page[:most]]
     return Answer(body=body, headers=headers)
-
-
-def page_size(request: Request) -> int:
-    """How many rows a page has. Raises ``HubError`` 400."""
-    text = request.headers.get(MOST_ITEMS, "").strip()
-    if not text:
-        return LARGEST_PAGE
-    if not text.isdecimal() or not int(text[:10]):
-        raise argument_invalid(f"'{MOST_ITEMS}' is '{text[:40]}'; it is a number from 1 to {LARGEST_PAGE}.")
-    return min(int(text[:10]), LARGEST_PAGE)
 
 
 def read_token(request: Request, text: str) -> Token:

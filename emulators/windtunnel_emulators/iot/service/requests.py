@@ -57,14 +57,13 @@ class Request:
             raise argument_invalid("The body of the request must be a JSON object.")
         return found
 
-    def number(self, name: str, default: int, most: int) -> int:
-        """A number of the query, at most so large. Raises ``HubError`` 400."""
-        text = self.query.get(name)
-        if text is None:
-            return default
-        if not text.isdecimal() or not 1 <= int(text[:10]) <= most:
-            raise argument_invalid(f"'{name}' is '{text[:40]}'; it is a number from 1 to {most}.")
-        return int(text)
+    def top(self, most: int) -> int:
+        """How many are asked for: any number outside of 1 to ``most`` is ``most``. Raises ``HubError`` 400."""
+        return _within(self.query.get("top"), "top", most)
+
+    def page_size(self, most: int) -> int:
+        """How many a page may have; as ``top``."""
+        return _within(self.headers.get("x-ms-max-item-count"), "x-ms-max-item-count", most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,16 @@ class Answer:
     status: int = 200
     body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def _within(text: str | None, name: str, most: int) -> int:
+    if text is None or not text.strip():
+        return most
+    try:
+        number = int(text[:20])
+    except ValueError:
+        raise argument_invalid(f"'{name}' is '{text[:40]}', and no number.") from None
+    return number if 1 <= number <= most else most
 
 
 def path_segments(scope: Scope) -> tuple[str, ...]:
