@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from windtunnel_emulators.arm.errors import ArmError
 from windtunnel_emulators.certificates import make_authority, make_server
 from windtunnel_emulators.clock import RealClock
 from windtunnel_emulators.edge.upstream.client import CloudClient
+from windtunnel_emulators.edge.upstream.cloud import UpstreamCloud
 from windtunnel_emulators.edge.upstream.link import Link
 from windtunnel_emulators.edge.upstream.place import Place, Signer
+from windtunnel_emulators.edge.upstream.registry import Registry
+from windtunnel_emulators.edge.upstream.rest import Rest
+from windtunnel_emulators.edge.upstream.scope import Scope
 from windtunnel_emulators.iot.hub import bags, schema
 from windtunnel_emulators.iot.hub.certificates import Chains
 from windtunnel_emulators.iot.hub.definition import Definition
@@ -203,6 +209,8 @@ class Edge:
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
         self.clients: list[CloudClient] = []
+        self.clouds: list[UpstreamCloud] = []
+        self.tasks: list[asyncio.Task[None]] = []
         self.start()
 
     def start(self) -> None:
@@ -231,10 +239,62 @@ class Edge:
         await until(lambda: made.is_connected, f"{who} did not connect")
         return made
 
+    def upstream(self, device: str = "edge1") -> UpstreamCloud:
+        """The cloud for everybody behind an edge device; its parts run until the end."""
+        own = Signer(who=Who(device), key=self.cloud.keys[Who(device)])
+        self.rest = Rest(self.place)
+        self.scope = Scope(self.folder / "scope.json", own, self.rest, self.clock)
+        self.registry = Registry(self.rest, own, self.scope)
+        made = UpstreamCloud(self.place, self.scope)
+        made.start()
+        loop = asyncio.get_running_loop()
+        self.tasks += [loop.create_task(work) for work in (self.scope.run(), made.run(), self.link.run())]
+        self.clouds.append(made)
+        return made
+
+    async def reached(self, device: str = "edge1") -> UpstreamCloud:
+        made = self.upstream(device)
+        await until(lambda: made.is_reachable, "the cloud was not reached")
+        return made
+
     async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for cloud in self.clouds:
+            await cloud.close()
         for client in self.clients:
             await client.close()
-        self.clients.clear()
+        for each in (self.tasks, self.clouds, self.clients):
+            each.clear()
+
+
+@dataclass
+class LocalHub:
+    """A listener of the cloud that remembers what it was told."""
+
+    events: list[str] = field(default_factory=list[str])
+    patches: list[tuple[Who, JsonObject]] = field(default_factory=list[tuple[Who, JsonObject]])
+    commands: list[tuple[Who, bytes]] = field(default_factory=list[tuple[Who, bytes]])
+
+    def reachable(self) -> None:
+        self.events.append("reachable")
+
+    def unreachable(self) -> None:
+        self.events.append("unreachable")
+
+    def identities_changed(self) -> None:
+        self.events.append("identities")
+
+    def desired(self, who: Who, patch: JsonObject) -> None:
+        self.patches.append((who, patch))
+
+    async def method(self, who: Who, name: str, payload: bytes) -> tuple[int, bytes]:
+        return 200, msgspec.json.encode([str(who), name, payload.decode()])
+
+    async def command(self, who: Who, bag: str, body: bytes) -> None:
+        assert "%24.to=" in bag
+        self.commands.append((who, body))
 
 
 def numbered(start: int, count: int) -> Sequence[bytes]:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from windtunnel_emulators.edge.interface import Refused, Unreachable
 from windtunnel_emulators.edge.upstream.arrivals import Arrivals
@@ -43,8 +43,9 @@ from windtunnel_emulators.iot.mqtt.packets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from windtunnel_emulators.edge.interface import EdgeProblem
     from windtunnel_emulators.edge.upstream.place import Place, Signer
     from windtunnel_emulators.iot.hub.identity import Who
     from windtunnel_emulators.iot.mqtt.packets import Packet
@@ -60,6 +61,8 @@ _REFUSED_WAIT_S = 60.0
 _STABLE_S = 5.0
 """A connection that lasted so long was one; waits begin anew after it."""
 _PING_S = 20.0
+_CLOSING_S = 1.0
+"""For the end of TLS."""
 _DRAIN_S, _DRAIN_STEP_S = 10.0, 0.1
 """For what is on its way, before a connection is given up for a new token."""
 _log = logging.getLogger(__name__)
@@ -123,6 +126,8 @@ class CloudClient:
         """The listener believes that there is a connection."""
         self._renewing = False
         self._connack: asyncio.Future[ConnAck] | None = None
+        self._expecting: list[asyncio.Future[None]] = []
+        """Who waits for a connection."""
         self._awake = asyncio.Event()
         self._closing = False
         self._run_task: asyncio.Task[None] | None = None
@@ -146,14 +151,19 @@ class CloudClient:
     async def close(self) -> None:
         """End the connection in order. What was not acknowledged fails with ``Unreachable``."""
         self._closing = True
-        if self._wire is not None and self._wire.is_open:
-            self._wire.send(Disconnect())
-            self._wire.close("it is not needed any more")
+        wire = self._wire
+        if wire is not None and wire.is_open:
+            wire.send(Disconnect())
+            wire.close("it is not needed any more")
         if self._run_task is not None:
             self._run_task.cancel()
             await asyncio.gather(self._run_task, return_exceptions=True)
+        if wire is not None and not wire.ended.done():
+            await asyncio.wait((wire.ended,), timeout=_CLOSING_S)
+            wire.abort("the hub did not answer to its end")
         self._is_connected = False
         gone = Unreachable(f"The connection of '{self.who}' to the cloud was closed.")
+        self._expected(gone)
         self._outbox.fail(gone)
         self._requests.fail(gone)
         self._arrivals.stop()
@@ -168,6 +178,13 @@ class CloudClient:
         if self._is_connected:
             self._unsubscribe(dropped)
             self._subscribe()
+
+    async def connected(self) -> None:
+        """Returns once there is a connection. Raises ``Refused`` when the hub does not let the identity in."""
+        if not self._is_connected:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._expecting.append(waiting)
+            await waiting
 
     # What an identity does.
 
@@ -200,8 +217,11 @@ class CloudClient:
     # The connection.
 
     async def _run(self) -> None:
-        failures = 0
+        failures, rise = 0, self._place.link.rise()
         while not self._closing:
+            if rise.is_set():
+                # What failed while the link was not there says nothing of the hub.
+                failures, rise = 0, self._place.link.rise()
             if not self._place.link.is_up:
                 self._tell_lost()
                 await self._place.link.up()
@@ -213,8 +233,9 @@ class CloudClient:
             except Refused as problem:
                 _log.warning("'%s' may not connect to the cloud: %s", self.who, problem)
                 self._tell_lost()
+                self._expected(problem)
                 self._listener.refused(problem)
-                await self._pause(_REFUSED_WAIT_S)
+                await self._pause(_REFUSED_WAIT_S, rise)
                 continue
             except Unreachable as problem:
                 failures += 1
@@ -225,7 +246,7 @@ class CloudClient:
                 failures = 0 if self._clock.monotonic() - began > _STABLE_S else failures + 1
             if failures > 1 and self._place.link.is_up:
                 longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(failures - 2, 10))
-                await self._pause(longest * (0.5 + self._jitter.random() / 2))
+                await self._pause(longest * (0.5 + self._jitter.random() / 2), rise)
 
     async def _connect(self) -> Wire:
         """A connection that the hub has accepted. Raises ``Unreachable``, ``Refused``."""
@@ -283,6 +304,7 @@ class CloudClient:
         for packet in self._outbox.again():
             wire.send(packet)
         self._send_due()
+        self._expected(None)
         self._listener.connected()
 
     async def _serve(self, wire: Wire) -> None:
@@ -327,11 +349,26 @@ class CloudClient:
             if not self._closing:
                 self._listener.disconnected()
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, or be woken."""
-        waking = asyncio.ensure_future(self._awake.wait())
-        with contextlib.suppress(TimeoutError):
-            await within(self._clock, seconds, waking)
+    def _expected(self, problem: EdgeProblem | None) -> None:
+        """Tell who waits for a connection."""
+        expecting, self._expecting = self._expecting, []
+        for waiting in expecting:
+            if waiting.done():
+                continue
+            if problem is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(problem)
+
+    async def _pause(self, seconds: float, rise: asyncio.Event) -> None:
+        """Wait, or be woken, by the link's return too."""
+        waking = [asyncio.ensure_future(event.wait()) for event in (self._awake, rise)]
+        try:
+            with contextlib.suppress(TimeoutError):
+                await within(self._clock, seconds, asyncio.ensure_future(_first(waking)))
+        finally:
+            for wait in waking:
+                wait.cancel()
 
     # Packets.
 
@@ -383,6 +420,11 @@ class CloudClient:
             self._packet_id = self._packet_id % 0xFFFF + 1
             if not self._outbox.in_use(self._packet_id):
                 return self._packet_id
+
+
+async def _first(waits: Sequence[asyncio.Task[Literal[True]]]) -> None:
+    """Returns once one of them is done."""
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _filters(who: Who) -> dict[Feed, str]:

@@ -62,6 +62,8 @@ class Link:
         self._numbers = itertools.count()
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
+        self._rise = asyncio.Event()
+        """Set, and replaced, whenever the link comes back."""
         if not self._cut:
             self._up.set()
 
@@ -86,6 +88,10 @@ class Link:
     async def up(self) -> None:
         """Returns once the link is there."""
         await self._up.wait()
+
+    def rise(self) -> asyncio.Event:
+        """Set once the link has come back from now on; another event than before once it has."""
+        return self._rise
 
     def check(self) -> None:
         """Raises ``Unreachable`` while the link is not there."""
@@ -246,6 +252,8 @@ class Link:
             return
         if up:
             self._up.set()
+            self._rise.set()
+            self._rise = asyncio.Event()
             _log.info("the link to the cloud is there")
         else:
             self._up.clear()
