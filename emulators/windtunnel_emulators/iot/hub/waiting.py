@@ -23,3 +23,5 @@ async def within(clock: Clock, seconds: float, awaited: asyncio.Future[T]) -> T:
         limit.cancel()
         if not awaited.done():
             awaited.cancel()
+        elif not awaited.cancelled():
+            awaited.exception()  # who waits may be cancelled in the same moment: then nobody else asks for it
