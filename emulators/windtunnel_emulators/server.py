@@ -357,7 +357,8 @@ def _socket(name: str, asked: int, former: int | None, address: str = ADDRESS) -
 
 def bound(port: int, address: str = ADDRESS) -> socket.socket:
     """A listening socket; port 0 for any that is free. Raises ``OSError``."""
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol: asyncio sends small packets at once only where it knows that the socket is one of TCP.
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Only lets a port be taken again right after its former owner ended; two listeners are still refused.
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -145,7 +145,7 @@ def eventually(holds: Callable[[], Any], what: str) -> Any:
     end = time.monotonic() + WAIT_S
     while not (found := holds()):
         assert time.monotonic() < end, what
-        time.sleep(0.02)
+        time.sleep(0.005)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from proton import Collector, Connection, Delivery, Event, Link, ProtonException, Receiver, Session, Transport
 
-from windtunnel_emulators.iot.amqp.encoding import AMQP_HEADER, PROTOCOL_HEAD
+from windtunnel_emulators.iot.amqp.encoding import AMQP_HEADER, FRAME_HEAD, PROTOCOL_HEAD
 from windtunnel_emulators.iot.amqp.errors import (
     FORCED,
     INTERNAL,
@@ -51,6 +51,7 @@ class AmqpConnection(asyncio.Protocol):
         self._socket: asyncio.Transport | None = None
         self._sasl: Sasl | None = Sasl(self.grants.show)
         self._opening: bytearray | None = bytearray()
+        self._has_header = False
         self._proton = Connection()
         self._proton.container = endpoint.name
         self._engine = Transport(Transport.SERVER)
@@ -185,21 +186,24 @@ class AmqpConnection(asyncio.Protocol):
     # Proton.
 
     def _first(self, data: bytes) -> bytes:
-        """The first frame of a peer, its *open*, is changed (``padding``)."""
+        """The first frame of a peer, its *open*, is changed (``padding``). Its header is answered before it comes."""
         assert self._opening is not None
         self._opening += data
+        if not self._has_header:
+            if len(self._opening) < PROTOCOL_HEAD and AMQP_HEADER.startswith(self._opening):
+                return b""
+            self._has_header = True
+            head = bytes(self._opening[:PROTOCOL_HEAD])
+            del self._opening[:PROTOCOL_HEAD]
+            self._push(head)
         held = bytes(self._opening)
-        begins = AMQP_HEADER.startswith(held[:PROTOCOL_HEAD])
-        if begins and len(held) < PROTOCOL_HEAD + 8:
-            return b""
-        size = int.from_bytes(held[PROTOCOL_HEAD : PROTOCOL_HEAD + 4], "big")
-        if begins and size <= _LARGEST_OPEN and len(held) < PROTOCOL_HEAD + size:
+        size = int.from_bytes(held[:4], "big") if len(held) >= FRAME_HEAD else FRAME_HEAD
+        if len(held) < FRAME_HEAD or len(held) < size <= _LARGEST_OPEN:
             return b""
         self._opening = None
-        if not begins or not PROTOCOL_HEAD <= size <= _LARGEST_OPEN:
+        if not FRAME_HEAD <= size <= _LARGEST_OPEN:
             return held
-        end = PROTOCOL_HEAD + size
-        return held[:PROTOCOL_HEAD] + lowered(held[PROTOCOL_HEAD:end]) + held[end:]
+        return lowered(held[:size]) + held[size:]
 
     def _push(self, data: bytes) -> None:
         while data:

@@ -53,7 +53,7 @@ class Grants:
 
     def put(self, name: str, kind: str, token: str) -> None:
         """What a client sends to $cbs: a token for what is called ``name``. Raises ``HubError`` 401."""
-        path = path_of(name)
+        path = self._path(name)
         if token.startswith(_SIGNED):
             caller, expires = self._access.caller(token, path, event_hubs=True), _expiry(token)
         elif kind.lower() in ("jwt", "bearer"):
@@ -90,6 +90,12 @@ class Grants:
             return False
         self._grants[path.lower()] = Grant(path=path.lower(), rights=rights, expires=expires)
         return True
+
+    def _path(self, name: str) -> str:
+        """What a token is for, below the host: clients write a URI, the host alone, or a path."""
+        host, path = tokens.split_audience(name)
+        is_host = "://" in name or (host in self._hub.definition.names and "." in host)
+        return path if is_host else path_of(name)
 
     def check(self, path: str) -> None:
         """Raises ``AmqpRefusal`` unless there is a grant for a path now."""

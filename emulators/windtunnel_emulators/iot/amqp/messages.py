@@ -64,7 +64,7 @@ def decoded(data: bytes) -> Received:
             content_encoding=str(message.content_encoding or ""),
             expires=float(message.expiry_time or 0),
             properties={str(name): value for name, value in fields.items()},
-            body=body,
+            body=body.tobytes() if hasattr(body, "tobytes") else body,
         )
     except (MessageException, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise AmqpRefusal(DECODE_ERROR, f"The message is no AMQP 1.0: {problem}.") from problem

@@ -76,6 +76,8 @@ class Requests(Incoming):
             _log.warning("a request to %s over AMQP is refused: %s", self.link.target.address, problem)
         properties: dict[str, object] = {"status-code": int32(status), "status-description": description}
         if status != _OK:
+            # azure-eventhub looks for the description under the name that a later draft of the standard has.
+            properties["statusDescription"] = description
             properties["error-condition"] = symbol(_CONDITIONS.get(status, "amqp:not-allowed"))
         answers.answer(encoded(body=body, properties=properties, correlation_id=request.id))
 
