@@ -22,3 +22,13 @@ def said_of(text: str, reason: str) -> tuple[str | None, str]:
         number = inner.get("errorCode")
         return str(number) if number is not None else None, as_str(inner.get("message")) or message
     return None, message or reason
+
+
+def sentence_of(text: str) -> str:
+    """Of an error of a device's control API."""
+    try:
+        found = as_object(json.loads(text))
+    except ValueError:
+        return text.strip()[:500]
+    error = as_object(found.get("error"))
+    return as_str(error.get("message")) or as_str(found.get("message")) or as_str(found.get("error")) or text[:500]
