@@ -24,6 +24,8 @@ from windtunnel_emulators.edge.agent.machine import Machine
 from windtunnel_emulators.edge.agent.methods import AgentMethods
 from windtunnel_emulators.edge.agent.records import Records
 from windtunnel_emulators.edge.agent.uploads import Uploads
+from windtunnel_emulators.edge.control import NAME as CONTROL
+from windtunnel_emulators.edge.control import EdgeControl
 from windtunnel_emulators.edge.device import LOG, READY, DeviceFile, DeviceProblem, Ready, hold
 from windtunnel_emulators.edge.hub.definition import EdgeDefinition
 from windtunnel_emulators.edge.hub.hub import EdgeHub
@@ -141,7 +143,16 @@ class EdgeDevice:
         )
         connection.open()
 
-        ready = Ready(pid=os.getpid(), control="", token="", address=file.address, device=file.device_id, hub=file.hub)
+        control = EdgeControl(link=link, cloud=cloud, queues=queues, agent=agent)
+        port = await listeners.open(CONTROL, control, tls=False)
+        ready = Ready(
+            pid=os.getpid(),
+            control=f"http://127.0.0.1:{port}",
+            token=control.token,
+            address=file.address,
+            device=file.device_id,
+            hub=file.hub,
+        )
         ready.write(folder)
         self._stack.callback(self._withdraw)
         self._run(self._watch_folder(), "folder")
