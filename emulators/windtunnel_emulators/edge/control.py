@@ -1,7 +1,7 @@
 """The control API of one edge device: how it is, and its link to the cloud. HTTP on loopback, with the token of
 ``ready.json``, which only the device's owner can read.
 
-    GET  /status     the link, the queues, the modules
+    GET  /status     the link, who is connected, the queues, the modules
     POST /cut        the cloud is taken away
     POST /restore    ... and given back
     PUT  /faults     another profile of faults (``upstream.faults``); ``{}`` for none
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from windtunnel_emulators.asgi import ClientGone, chunks, respond_json
+from windtunnel_emulators.edge.hub.status import status as hub_status
 from windtunnel_emulators.edge.upstream.faults import BadFaults, parse
 from windtunnel_emulators.jsontypes import as_object
 
 if TYPE_CHECKING:
     from windtunnel_emulators.asgi import Receive, Scope, Send
     from windtunnel_emulators.edge.agent.agent import Agent
+    from windtunnel_emulators.edge.hub.hub import EdgeHub
     from windtunnel_emulators.edge.interface import Cloud
     from windtunnel_emulators.edge.queues import DurableQueues
     from windtunnel_emulators.edge.upstream.link import Link
@@ -40,10 +42,11 @@ _log = logging.getLogger(__name__)
 class EdgeControl:
     """Answers for one device."""
 
-    def __init__(self, *, link: Link, cloud: Cloud, queues: DurableQueues, agent: Agent) -> None:
+    def __init__(self, *, link: Link, cloud: Cloud, hub: EdgeHub, queues: DurableQueues, agent: Agent) -> None:
         self.token = secrets.token_urlsafe(32)
         self._link = link
         self._cloud = cloud
+        self._hub = hub
         self._queues = queues
         self._agent = agent
 
@@ -62,7 +65,7 @@ class EdgeControl:
         groups = {**as_object(reported.get("systemModules")), **as_object(reported.get("modules"))}
         return {
             "link": {**self._link.state(), "reachable": self._cloud.is_reachable},
-            "queues": {**self._queues.depths()},
+            **hub_status(self._hub),
             "messages": tallies,
             "modules": {name: as_object(one).get("runtimeStatus") for name, one in groups.items()},
             "deployment": {

@@ -143,7 +143,7 @@ class EdgeDevice:
         )
         connection.open()
 
-        control = EdgeControl(link=link, cloud=cloud, queues=queues, agent=agent)
+        control = EdgeControl(link=link, cloud=cloud, hub=hub, queues=queues, agent=agent)
         port = await listeners.open(CONTROL, control, tls=False)
         ready = Ready(
             pid=os.getpid(),

@@ -18,7 +18,7 @@ from windtunnel_emulators.edge.agent.restarts import cool_off
 from windtunnel_emulators.edge.interface import EdgeProblem, Refused, Unreachable
 from windtunnel_emulators.iot.hub import twins
 from windtunnel_emulators.iot.manifests.deployment import AgentDeployment
-from windtunnel_emulators.iot.manifests.errors import ManifestProblem
+from windtunnel_emulators.iot.manifests.errors import EmptyDeployment, ManifestProblem
 from windtunnel_emulators.iot.manifests.reading import parse_agent
 from windtunnel_emulators.jsontypes import as_object
 
@@ -200,7 +200,9 @@ class Agent:
             deployment = self._deployment = parse_agent(desired)
         except ManifestProblem as problem:
             self._deployment = problem
-            _log.error("deployment %d changes nothing: %s (%s)", version_of(desired), problem.description, problem)
+            # Of a device that is new, too: nothing is wrong with it.
+            level = logging.INFO if isinstance(problem, EmptyDeployment) else logging.ERROR
+            _log.log(level, "deployment %d changes nothing: %s", version_of(desired), problem)
             return
         self._failures = {
             name: failure

@@ -46,6 +46,7 @@ class UpstreamCloud:
         self._own = Who(scope.device, EDGE_HUB)
         self._listener: CloudListener | None = None
         self._identities: dict[Who, _Upstream] = {}
+        self._started = False
         self._reachable = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.acknowledged = 0
@@ -64,8 +65,13 @@ class UpstreamCloud:
         return sum(one.client.is_connected for one in self._identities.values())
 
     def start(self) -> None:
-        """Begin to connect."""
-        self._upstream(self._own)
+        """Begin to connect, as soon as it is known by which key."""
+        self._started = True
+        self._connect_own()
+
+    def _connect_own(self) -> None:
+        if self._started and self.scope.signer(self._own) is not None:
+            self._upstream(self._own)
 
     async def reached(self) -> None:
         """Returns once the cloud is reachable."""
@@ -215,6 +221,7 @@ class UpstreamCloud:
             await one.client.close()
 
     def _scope_changed(self) -> None:
+        self._connect_own()
         for who, one in list(self._identities.items()):
             if self.scope.signer(who) is None:
                 if who != self._own:

@@ -1,0 +1,79 @@
+"""An edge device from end to end: emulators with a hub and a registry, and the device's own process.
+
+Its deployment is set by Microsoft's azure-iot-hub; its modules' image comes from the emulated registry by the wire, and
+they are written on azure-iot-device; what they send is read by azure-eventhub.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_wire import SENSOR, EdgeDevice, Images, Reader, module
+from iot_wire import Hub, eventually, trusting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.wire.conftest import Launch, Launched
+
+# paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
+]
+ROUTES = {
+    "in": (
+        "FROM /messages/modules/sensor/outputs/temperatureOutput"
+        ' INTO BrokeredEndpoint("/modules/model/inputs/amlInput")'
+    ),
+    "out": "FROM /messages/modules/model/outputs/amlOutput INTO $upstream",
+}
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What paho leaves is collected with the test that it is of."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def launched(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    with launch(tmp_path_factory.mktemp("edge")) as found, trusting(found):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hub(launched: Launched) -> Hub:
+    return Hub(launched, "edgeHub1")
+
+
+@pytest.fixture(scope="module")
+def images(hub: Hub) -> Images:
+    return Images(hub)
+
+
+def test_a_deployment_runs_and_its_messages_arrive(hub: Hub, images: Images) -> None:
+    device = EdgeDevice(hub, "line1")
+    sensor = module(SENSOR, env={"MessageDelay": {"value": "00:00:00.1"}, "MessageCount": {"value": "20"}})
+    device.apply({"sensor": sensor, "model": module(images.image)}, ROUTES, images=images)
+    device.settled()
+    modules = device.running("sensor", "model")
+    assert modules["model"]["settings"]["image"] == images.image
+    assert modules["model"]["restartCount"] == 0
+    device.connected("model")
+    events = Reader(hub, "line1").events(lambda found: len(found) >= 5)
+    first = events[0]
+    assert first.properties[b"AzureMLResponse"] == b"OK"
+    assert json.loads(json.loads(first.body_as_str())["answer"])["machine"]["temperature"] > 0
+    assert first.system_properties[b"iothub-connection-module-id"] == b"model"
+    answer = device.call("score", {"a": 1}, module="model")
+    assert (answer.status, answer.payload) == (200, {"scored": {"a": 1}})
+    eventually(
+        lambda: hub.registry.get_module("line1", "model").connection_state == "Connected", "the module is not shown"
+    )
