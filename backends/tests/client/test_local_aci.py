@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from windtunnel import profiles, registry
 from windtunnel.cli import main
-from windtunnel.errors import DeploymentFailed, Unsupported
+from windtunnel.errors import DeploymentFailed, NotFound, Unsupported
 from windtunnel.interface import Backend, Capability, ServiceState
 from windtunnel.model import Model
 from windtunnel.session import Session, wait_until_healthy
@@ -228,7 +228,7 @@ def test_what_is_withheld_is_refused_with_its_reason(local: Backend, model_file:
     assert refused.value.capability is Capability.AUTOSCALE
     with pytest.raises(Unsupported, match="a container group has no replicas"):
         local.scale(Target.ACI, "many", 2)
-    with pytest.raises(Unsupported, match="serves the targets aci, aks and fpga only"):
+    with pytest.raises(NotFound, match="there is no IoT hub"):
         local.get(Target.IOT_EDGE, "many")
 
 

@@ -131,6 +131,7 @@ async def send(control: Client, method: str, path: str, body: bytes = b"", **hea
 
 CALLS = [
     ("GET", "/clock"),
+    ("GET", "/edge"),
     ("GET", "/runtime"),
     ("GET", "/operations"),
     ("GET", "/logs"),
