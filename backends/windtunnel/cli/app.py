@@ -15,6 +15,7 @@ from windtunnel.cli import (
     cluster,
     configuration,
     demo,
+    edge,
     emulators,
     fpga,
     keys,
@@ -34,7 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PARTS = (emulators, services, scoring, keys, cluster, targets, load, checks, fpga, promotion, demo, configuration)
+_PARTS = (
+    emulators,
+    services,
+    scoring,
+    keys,
+    cluster,
+    edge,
+    targets,
+    load,
+    checks,
+    fpga,
+    promotion,
+    demo,
+    configuration,
+)
 for part in _PARTS:
     part.register(app)
 
