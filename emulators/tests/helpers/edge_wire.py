@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import signal
 import tarfile
 import time
 from importlib import import_module
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
-from iot_wire import GROUP, HUB, MODELS, eventually
+from iot_wire import DEVICE, GROUP, HUB, MODELS, WAIT_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 EVENTS: Any = import_module("azure.eventhub")
 TASKS: Any = import_module("azure.mgmt.containerregistrytasks")
 TASK_MODELS: Any = import_module("azure.mgmt.containerregistrytasks.models")
+_DEVICE = b"iothub-connection-device-id"
+_MODULE = b"iothub-connection-module-id"
 SENSOR = "mcr.microsoft.com/azureiotedge-simulated-temperature-sensor:1.5"
 REPLY = """\
 import json, os, threading
@@ -48,10 +53,13 @@ def call(request):
 
 client.on_message_received = take
 client.on_method_request_received = call
-client.on_twin_desired_properties_patch_received = lambda patch: client.patch_twin_reported_properties(
-    {"seen": patch.get("wanted")}
-)
+def desire(patch):
+    client.patch_twin_reported_properties({"seen": patch.get("wanted")})
+
+
+client.on_twin_desired_properties_patch_received = desire
 client.connect()
+client.get_twin()
 print("connected", flush=True)
 threading.Event().wait()
 """
@@ -218,6 +226,18 @@ class EdgeDevice:
 
     # Its process.
 
+    def kill(self) -> None:
+        """As the system would when memory runs out; returns once the emulators have started it again."""
+        pid = self.ready["pid"]
+        os.kill(pid, signal.SIGKILL)
+
+        def again() -> bool:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                return bool(self.ready["pid"] != pid)
+            return False
+
+        eventually(again, f"the process of {self.name} is not started again")
+
     @property
     def ready(self) -> Any:
         return json.loads((self.folder / "ready.json").read_bytes())
@@ -245,15 +265,18 @@ class Reader:
         """What its modules have sent, from the beginning on, once ``holds`` is true of the list."""
         found: list[Any] = []
         client = self._consumer()
+        end = time.monotonic() + WAIT_S
 
-        def take(_: Any, event: Any) -> None:
-            if event is not None and event.system_properties[b"iothub-connection-device-id"] == self._device.encode():
-                found.append(event)
-            if holds(found):
+        def take(_: Any, events: list[Any]) -> None:
+            mine = self._device.encode()
+            found.extend(event for event in events if event.system_properties[_DEVICE] == mine)
+            if holds(found) or time.monotonic() > end:
                 client.close()
 
         with client:
-            client.receive(on_event=take, starting_position="-1", max_wait_time=0.2)
+            # Event by event, the client would look at one partition after the other, and wait at each.
+            client.receive_batch(on_event_batch=take, starting_position="-1", max_wait_time=0.1)
+        assert holds(found), [event.body_as_str() for event in found]
         return found
 
     def _consumer(self) -> Any:
@@ -265,3 +288,49 @@ class Reader:
         )
         ca = self._hub.launched.environment["SSL_CERT_FILE"]
         return EVENTS.EventHubConsumerClient.from_connection_string(string, "$Default", connection_verify=ca)
+
+
+class Probe:
+    """A module of a device that is a part of the test: it sends numbers, on Microsoft's client."""
+
+    def __init__(self, device: EdgeDevice, name: str = "probe") -> None:
+        made = device.hub.registry.create_module_with_sas(device.name, name, "", "", "")
+        key = made.authentication.symmetric_key.primary_key
+        self.client: Any = DEVICE.IoTHubModuleClient.create_from_connection_string(
+            f"HostName={device.hub.name}.azure-devices.net;DeviceId={device.name};ModuleId={name};"
+            f"SharedAccessKey={key};GatewayHostName={device.ready['address']}",
+            connection_retry_interval=1,
+        )
+        self.sent = 0
+
+    def send(self, count: int) -> None:
+        """The next numbers, each after the edge has acknowledged the one before."""
+        for _ in range(count):
+            self.client.send_message_to_output(DEVICE.Message(str(self.sent)), "numbers")
+            self.sent += 1
+
+    def __enter__(self) -> Probe:
+        self.client.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.shutdown()
+
+
+def processes_of(device: str, module: str) -> set[int]:
+    """The processes of a module, by what is in their environment."""
+    wanted = {f"IOTEDGE_DEVICEID={device}".encode(), f"IOTEDGE_MODULEID={module}".encode()}
+    found: set[int] = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+                if wanted <= set(file.read().split(b"\0")):
+                    found.add(int(name))
+    return found
+
+
+def numbers(events: list[Any], module: str) -> list[int]:
+    """What a module has sent, each number once, in the order in which the hub had them."""
+    bodies = [event.body_as_str() for event in events if event.system_properties[_MODULE] == module.encode()]
+    found = [int(json.loads(body)["answer"]) if body.startswith("{") else int(body) for body in bodies]
+    return list(dict.fromkeys(found))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gc
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_wire import SENSOR, EdgeDevice, Images, Reader, module
-from iot_wire import Hub, eventually, trusting
+from edge_wire import SENSOR, EdgeDevice, Images, Probe, Reader, module, numbers, processes_of
+from iot_wire import MODELS, Hub, eventually, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,11 @@ ROUTES = {
         ' INTO BrokeredEndpoint("/modules/model/inputs/amlInput")'
     ),
     "out": "FROM /messages/modules/model/outputs/amlOutput INTO $upstream",
+}
+NUMBERS = {
+    "raw": "FROM /messages/modules/probe/outputs/numbers INTO $upstream",
+    "in": 'FROM /messages/modules/probe/outputs/numbers INTO BrokeredEndpoint("/modules/model/inputs/amlInput")',
+    "out": ROUTES["out"],
 }
 
 
@@ -58,6 +63,11 @@ def images(hub: Hub) -> Images:
     return Images(hub)
 
 
+def twin(desired: dict[str, Any]) -> Any:
+    """A patch of desired properties."""
+    return MODELS.Twin(properties=MODELS.TwinProperties(desired=desired))
+
+
 def test_a_deployment_runs_and_its_messages_arrive(hub: Hub, images: Images) -> None:
     device = EdgeDevice(hub, "line1")
     sensor = module(SENSOR, env={"MessageDelay": {"value": "00:00:00.1"}, "MessageCount": {"value": "20"}})
@@ -77,3 +87,32 @@ def test_a_deployment_runs_and_its_messages_arrive(hub: Hub, images: Images) -> 
     eventually(
         lambda: hub.registry.get_module("line1", "model").connection_state == "Connected", "the module is not shown"
     )
+
+
+def test_a_device_without_its_cloud_goes_on_also_when_it_is_killed(hub: Hub, images: Images) -> None:
+    device = EdgeDevice(hub, "line2")
+    device.apply({"model": module(images.image)}, NUMBERS, images=images)
+    device.running("model")
+    with Probe(device) as probe:
+        probe.send(5)
+        device.connected("model", "probe")
+        assert device.control("POST", "/cut")["link"]["cut"]
+        probe.send(20)
+        # Its own numbers, and the model's answers.
+        eventually(lambda: device.status()["queues"]["$upstream"] == 40, "the answers are not kept")
+        former = processes_of("line2", "model")
+        device.kill()
+        assert device.status()["link"]["cut"], "what was ordered is kept"
+        eventually(lambda: device.status()["modules"].get("model") == "running", "the deployment is not kept")
+        assert not former & processes_of("line2", "model"), "modules end with their device"
+        probe.send(5)
+        device.connected("model")
+        eventually(lambda: device.status()["queues"]["$upstream"] == 50, "the answers are not kept")
+        hub.registry.update_module_twin("line2", "model", twin({"wanted": 7}), "*")
+        assert device.control("POST", "/restore")["link"]["up"]
+        wanted = list(range(probe.sent))
+        reader = Reader(hub, "line2")
+        events = reader.events(lambda found: numbers(found, "probe") == numbers(found, "model") == wanted)
+        assert numbers(events, "probe") == numbers(events, "model") == wanted
+    eventually(lambda: device.reported("model").get("seen") == 7, "the twin is not brought up to date")
+    assert device.status()["queues"]["$upstream"] == 0

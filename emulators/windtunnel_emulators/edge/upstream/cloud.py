@@ -46,7 +46,6 @@ class UpstreamCloud:
         self._own = Who(scope.device, EDGE_HUB)
         self._listener: CloudListener | None = None
         self._identities: dict[Who, _Upstream] = {}
-        self._started = False
         self._reachable = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.acknowledged = 0
@@ -66,12 +65,7 @@ class UpstreamCloud:
 
     def start(self) -> None:
         """Begin to connect, as soon as it is known by which key."""
-        self._started = True
-        self._connect_own()
-
-    def _connect_own(self) -> None:
-        if self._started and self.scope.signer(self._own) is not None:
-            self._upstream(self._own)
+        self._upstream(self._own)
 
     async def reached(self) -> None:
         """Returns once the cloud is reachable."""
@@ -212,7 +206,8 @@ class UpstreamCloud:
             found = self._identities[who] = _Upstream(who, self)
             found.client = CloudClient(who, self._place, lambda: self.scope.signer(who), found)
             found.used = self._clock.monotonic()
-            found.client.open()
+            if who != self._own or self.scope.signer(who) is not None:
+                found.client.open()
         return found
 
     async def _close(self, who: Who) -> None:
@@ -221,12 +216,12 @@ class UpstreamCloud:
             await one.client.close()
 
     def _scope_changed(self) -> None:
-        self._connect_own()
         for who, one in list(self._identities.items()):
             if self.scope.signer(who) is None:
                 if who != self._own:
                     self._start_closing(who)
             elif not one.client.is_connected:
+                one.client.open()
                 one.client.wake()
         if self._listener is not None:
             self._listener.identities_changed()
