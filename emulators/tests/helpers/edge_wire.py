@@ -51,12 +51,12 @@ def call(request):
         client.send_method_response(MethodResponse(request.request_id, 404, {"message": "no such method"}))
 
 
-client.on_message_received = take
-client.on_method_request_received = call
 def desire(patch):
     client.patch_twin_reported_properties({"seen": patch.get("wanted")})
 
 
+client.on_message_received = take
+client.on_method_request_received = call
 client.on_twin_desired_properties_patch_received = desire
 client.connect()
 client.get_twin()
@@ -232,7 +232,7 @@ class EdgeDevice:
         os.kill(pid, signal.SIGKILL)
 
         def again() -> bool:
-            with contextlib.suppress(FileNotFoundError, ValueError):
+            with contextlib.suppress(FileNotFoundError):
                 return bool(self.ready["pid"] != pid)
             return False
 

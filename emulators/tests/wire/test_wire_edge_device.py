@@ -116,3 +116,81 @@ def test_a_device_without_its_cloud_goes_on_also_when_it_is_killed(hub: Hub, ima
         assert numbers(events, "probe") == numbers(events, "model") == wanted
     eventually(lambda: device.reported("model").get("seen") == 7, "the twin is not brought up to date")
     assert device.status()["queues"]["$upstream"] == 0
+
+
+def test_the_agent_answers_direct_methods_and_reports_what_it_is_told(hub: Hub, images: Images) -> None:
+    device = EdgeDevice(hub, "line3")
+    device.apply({"model": module(images.image)}, NUMBERS, images=images)
+    device.running("model")
+    device.connected("model")
+    assert (device.call("ping").status, device.call("PING").payload) == (200, None)
+    logs = device.call(
+        "GetModuleLogs",
+        {
+            "schemaVersion": "1.0",
+            "items": [{"id": "model", "filter": {"tail": 2}}],
+            "encoding": "none",
+            "contentType": "text",
+        },
+    )
+    assert logs.status == 200
+    assert logs.payload == [{"id": "model", "payload": "module model\nconnected\n", "payloadBytes": None}]
+    former = processes_of("line3", "model")
+    assert device.call("RestartModule", {"schemaVersion": "1.0", "id": "model"}).status == 200
+    eventually(lambda: (now := processes_of("line3", "model")) and not now & former, "the module is not started again")
+    device.connected("model")
+    assert device.running("model")["model"]["restartCount"] == 0, "a restart by order does not count"
+
+    unknown = device.call("Reboot", {})
+    assert unknown.status == 400
+    assert unknown.payload["message"].startswith("Command 'Reboot' not found. The supported commands are - ping")
+    assert device.call("RestartModule", {"schemaVersion": "1.0", "id": "other"}).status == 400
+    assert device.call("RestartModule", {"id": "model"}).status == 400
+    assert device.call("GetTaskStatus", {"schemaVersion": "1.0", "correlationId": "none"}).status == 400
+    upload = {"schemaVersion": "1.0", "sasUrl": "ftp://somewhere", "items": [{"id": ".*"}]}
+    assert device.call("UploadModuleLogs", upload).status == 400
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "description"),
+    [
+        ({"schemaVersion": "2.0"}, 412, "The desired properties schema version 2.0 is not compatible"),
+        ({"modules": {"model": {"type": "docker"}}}, 400, "Agent configuration format is invalid."),
+    ],
+)
+def test_a_deployment_that_cannot_be_read_changes_nothing(
+    hub: Hub, images: Images, properties: dict[str, Any], code: int, description: str
+) -> None:
+    device = EdgeDevice(hub, f"line4-{code}")
+    device.apply({"model": module(images.image)}, NUMBERS, images=images)
+    device.running("model")
+    running = processes_of(device.name, "model")
+    whole = hub.registry.get_module_twin(device.name, "$edgeAgent").properties.desired
+    good = {name: value for name, value in whole.items() if not name.startswith("$")}
+    hub.registry.replace_module_twin(device.name, "$edgeAgent", twin({**good, **properties}), "*")
+    reported = device.settled(code)
+    assert reported["lastDesiredStatus"]["description"].startswith(description)
+    assert reported["modules"]["model"]["runtimeStatus"] == "running"
+    assert processes_of(device.name, "model") == running
+    hub.registry.replace_module_twin(device.name, "$edgeAgent", twin(good), "*")
+    device.settled()
+    assert processes_of(device.name, "model") == running, "nothing of it has changed"
+
+
+def test_an_image_that_cannot_be_had_is_reported_with_the_reason(hub: Hub, images: Images) -> None:
+    device = EdgeDevice(hub, "line5")
+    device.apply({"model": module(f"{images.server}/reply:v2")}, NUMBERS, images=images)
+    reported = device.settled(500)
+    assert "reply:v2" in reported["lastDesiredStatus"]["description"]
+    assert reported["modules"]["model"]["runtimeStatus"] == "backoff"
+    device.apply({"model": module(images.image)}, NUMBERS)
+    reported = device.settled(500)
+    assert "refuses the credentials" in reported["lastDesiredStatus"]["description"], "none are given"
+    device.apply({"model": module(images.image)}, NUMBERS, images=images)
+    device.settled()
+    device.running("model")
+    device.apply({}, {})
+    reported = device.settled()
+    assert reported["modules"] == {}
+    assert not processes_of("line5", "model")
+    assert [one.module_id for one in hub.registry.get_modules("line5")] == ["$edgeAgent", "$edgeHub"]
