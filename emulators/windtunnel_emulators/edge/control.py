@@ -104,7 +104,7 @@ class EdgeControl:
         elif path == "/faults":
             try:
                 self._link.set_faults(parse(msgspec.json.decode(bytes(body))))
-            except (msgspec.DecodeError, RecursionError) as problem:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
                 return 400, _problem(f"The body is no JSON: {problem}.")
             except BadFaults as problem:
                 return 400, _problem(str(problem))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LEVEL = re.compile(r"<([0-7])>\s?")
 _DEFAULT_LEVEL = 6
 """Informational, of what does not say (RFC 5424)."""
-_SPAN = re.compile(r"(\d+)\s*(d|h|m|s|day|days|hour|hours|hr|hrs|min|mins|minute|minutes|sec|secs|second|seconds)")
+_SPAN = re.compile(r"([0-9]+)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])")
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
