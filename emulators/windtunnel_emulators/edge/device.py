@@ -69,7 +69,7 @@ class DeviceFile(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
             raise DeviceProblem(f"there is no {file}: it says which device this is")
         try:
             return msgspec.json.decode(content, type=cls)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise DeviceProblem(f"{file} cannot be read: {problem}") from problem
 
     def write(self, folder: Path) -> bool:
@@ -103,7 +103,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
             return None
         try:
             return msgspec.json.decode(content, type=cls)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def write(self, folder: Path) -> None:

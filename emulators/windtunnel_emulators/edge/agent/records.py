@@ -47,7 +47,7 @@ class Records:
         if content is not None:
             try:
                 self._records = _decoder.decode(content)
-            except msgspec.DecodeError as problem:
+            except (msgspec.DecodeError, UnicodeDecodeError) as problem:
                 _log.error("%s is damaged (%s); the modules' counts of restarts begin anew", file.name, problem)
 
     def get(self, module: str) -> Record | None:

@@ -79,6 +79,6 @@ def _failure(status: int, message: str) -> JsonObject:
 def _object(body: bytes) -> JsonObject:
     try:
         found = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise argument_invalid(f"The body of the request has to be a JSON object: {problem}.") from problem
     return found  # type: ignore[return-value]  # an object of JSON, of any values

@@ -24,7 +24,7 @@ async def call(identities: Identities, name: str, payload: bytes) -> tuple[int, 
         return 404, _message(f"Method {name[:100]} is not supported")
     try:
         asked = msgspec.json.decode(payload, type=_Refresh)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return 400, _message(f"The payload has to be {{'deviceIds': [...]}}: {problem}")
     for device, module in (one.partition("/")[::2] for one in asked.device_ids[:100]):
         await identities.refresh(Who(device, module))

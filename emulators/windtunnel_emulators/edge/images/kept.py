@@ -30,7 +30,7 @@ class KeptImages:
         if content is not None:
             try:
                 self._references = msgspec.json.decode(content, type=dict[str, str])
-            except msgspec.DecodeError as problem:
+            except (msgspec.DecodeError, UnicodeDecodeError) as problem:
                 _log.error("references.json is damaged (%s); images are pulled again", problem)
 
     def digest(self, reference: str) -> str | None:

@@ -132,7 +132,7 @@ class Registry:
             raise self._error(f"its registry refuses the credentials ({answer.status_code})", denied=True)
         try:
             value: Json = msgspec.json.decode(answer.content)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise self._error("its registry's token service does not answer with JSON") from problem
         token = as_str(as_object(value).get("token")) or as_str(as_object(value).get("access_token"))
         if not token:

@@ -69,7 +69,7 @@ class Arrivals:
     def _desired(self, payload: bytes) -> None:
         try:
             patch: JsonObject = _decode(payload)  # type: ignore[assignment]  # an object of JSON, of any values
-        except (msgspec.DecodeError, RecursionError) as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise ProtocolViolation(f"desired properties that are no JSON object: {problem}") from problem
         self._listener.desired(patch)
 

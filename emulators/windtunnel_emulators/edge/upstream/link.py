@@ -280,7 +280,7 @@ def _load(file: Path) -> tuple[bool, Faults]:
         return False, NO_FAULTS
     try:
         kept: Json = msgspec.json.decode(content)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise BadFaults(f"{file.name} of the device is no JSON: {problem}; remove it.") from problem
     if not isinstance(kept, dict):
         raise BadFaults(f"{file.name} of the device holds no JSON object; remove it.")

@@ -76,7 +76,7 @@ def load(file: Path) -> dict[Who, Member]:
         return {}
     try:
         kept = msgspec.json.decode(content, type=_Kept)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         _log.warning("what was kept of the device's scope is damaged, and is asked for again: %s", problem)
         return {}
     return {member.identity.who: member for member in kept.members}

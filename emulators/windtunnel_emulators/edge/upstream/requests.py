@@ -100,7 +100,7 @@ class Requests:
 def _json(payload: bytes) -> Json:
     try:
         found: Json = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found
 

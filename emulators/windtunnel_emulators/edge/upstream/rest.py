@@ -67,7 +67,7 @@ class Rest:
 def _checked(status: int, content: bytes) -> Json:
     try:
         found: Json = msgspec.json.decode(content) if content else None
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refused(502, f"The hub answered with {status} and no JSON.") from problem
     if status < 300:
         return found

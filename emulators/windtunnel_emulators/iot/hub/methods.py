@@ -66,7 +66,7 @@ def read_payload(payload: bytes) -> Json:
         return None
     try:
         found: Json = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return payload.decode("utf-8", "replace")
     return found
 

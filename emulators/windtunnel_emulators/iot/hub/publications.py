@@ -39,7 +39,7 @@ class Report:
         """Raises ``HubError`` 400."""
         try:
             found: JsonObject = _decode(self.payload)  # type: ignore[assignment]  # an object of JSON, of any values
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise HubError(400, "ArgumentInvalid", f"The patch is not a JSON object: {problem}.") from problem
         return found
 

@@ -46,7 +46,7 @@ class Request:
         """Raises ``HubError`` 400 for a body that is no JSON."""
         try:
             found: Json = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError) as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise argument_invalid(f"The body of the request is no JSON: {problem}.") from problem
         return found
 
