@@ -1,6 +1,7 @@
 """The emulators as a backend: found or started as a process of their own, then used like any other Azure.
 
-This is the only file that knows of them. ``EmulatedBackend`` adds nothing to ``AzureBackend`` but the ``Cloud``.
+This is the only file that knows of them. ``EmulatedBackend`` adds nothing to ``AzureBackend`` but the ``Cloud``, and
+that the links of its edge devices can be cut.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import urllib.request
 from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from windtunnel.adapters.azure import AzureBackend
+from windtunnel.adapters.azure import EDGE_OFFER, AzureBackend
 from windtunnel.clouds import Cloud, client_secret
+from windtunnel.edge_devices import EdgeDevices
 from windtunnel.errors import EmulatorsFailed, MissingExtra, NotConfigured
-from windtunnel.interface import Progress
+from windtunnel.interface import Capability, Offer, Progress
 from windtunnel.jsontypes import as_object, as_str
 from windtunnel.profiles import Origin, Profile
+from windtunnel.spec import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -237,6 +241,19 @@ class EmulatedBackend(AzureBackend):
     """The same adapters, at the emulators of the profile's state folder."""
 
     name: ClassVar[str] = "local"
+    offers: ClassVar[Mapping[Target, Offer]] = MappingProxyType(
+        {
+            **AzureBackend.offers,
+            Target.IOT_EDGE: replace(
+                EDGE_OFFER,
+                can=EDGE_OFFER.can | {Capability.OFFLINE},
+                cannot=MappingProxyType(
+                    {c: why for c, why in EDGE_OFFER.cannot.items() if c is not Capability.OFFLINE}
+                ),
+            ),
+        }
+    )
+    _state_dir: Path | None = None
 
     @classmethod
     def prepare(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> None:
@@ -246,6 +263,23 @@ class EmulatedBackend(AzureBackend):
             if progress is not None:
                 progress(Progress(step=f"starting the emulators (state folder {emulators.folder})"))
             emulators.start(start_options(profile), os.environ)
+
+    @classmethod
+    def connect(cls, profile: Profile, *, progress: Callable[[Progress], None] | None = None) -> Self:
+        connected = super().connect(profile, progress=progress)
+        connected._state_dir = profile.state_dir
+        return connected
+
+    def set_link(self, target: Target, name: str, *, up: bool) -> None:
+        self.require(target, {Capability.OFFLINE})
+        if self._state_dir is None:
+            raise self.refusal(target, Capability.OFFLINE)
+        hub, device = self.device_of(name)
+        found = EdgeDevices(self._state_dir).find(device, hub)
+        if up:
+            found.restore()
+        else:
+            found.cut()
 
     @classmethod
     def place(cls, profile: Profile) -> tuple[Cloud, Profile]:

@@ -16,7 +16,8 @@ from windtunnel.errors import Unsupported
 from windtunnel.spec import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from windtunnel.profiles import Profile
@@ -62,6 +63,10 @@ class Capability(StrEnum):
     """Services share a cluster that is made once."""
     VERSIONS = "versions"
     """Versions of a service side by side, with a part of the requests each."""
+    GRPC = "grpc"
+    """Predictions by gRPC, as TensorFlow Serving's."""
+    MESSAGES = "messages"
+    """Messages to score come in by routes, answers go out as messages, and are read at the hub."""
     OFFLINE = "offline"
     """Goes on while the cloud is out of reach, and delivers later."""
 
@@ -188,6 +193,31 @@ class Progress:
     log: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One message that has arrived at an IoT hub."""
+
+    device: str
+    module: str
+    """Empty for a message of the device itself."""
+    body: bytes
+    properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The sender's own."""
+    system: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The hub's and the standard ones: ``correlation-id``, ``content-type`` ..."""
+    enqueued: datetime
+    partition: str
+    sequence: int
+
+
+class EventReading(TypingProtocol):
+    """Events as they come, in order per partition."""
+
+    def events(self, *, limit_s: float | None = None, idle_s: float | None = None) -> Iterator[Event]:
+        """Until so much time has passed, or so much without a message. Raises ``ServiceError``."""
+        ...
+
+
 class ClusterView(TypingProtocol):
     """A cluster as it is now."""
 
@@ -301,6 +331,17 @@ class Backend(ABC):
     def collected(self, target: Target, name: str) -> Mapping[str, bytes]:
         """The inputs and predictions that a service has collected: CSV by path."""
         raise self.refusal(target, Capability.DATA_COLLECTION)
+
+    def events(
+        self, target: Target, *, hub: str | None = None, since: datetime | None = None, group: str = "$Default"
+    ) -> AbstractContextManager[EventReading]:
+        """What devices send to a hub (the profile's, unless one is named): from a time on, or all that it has, and
+        what comes while the block lasts, as one consumer group reads it. Raises ``NotFound``."""
+        raise self.refusal(target, Capability.MESSAGES)
+
+    def set_link(self, target: Target, name: str, *, up: bool) -> None:
+        """Take the cloud away from the device of a service, or give it back. Raises ``NotFound``."""
+        raise self.refusal(target, Capability.OFFLINE)
 
     @property
     def clusters(self) -> ClusterOperations:

@@ -25,9 +25,11 @@ from windtunnel.spec import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from windtunnel.adapters.adapter import Adapter, Scales
-    from windtunnel.interface import Deployment, Endpoint, KeyName, Keys, Operation, Progress, Token
+    from windtunnel.interface import Deployment, Endpoint, EventReading, KeyName, Keys, Operation, Progress, Token
     from windtunnel.profiles import Profile
     from windtunnel.spec import Change, Spec
 
@@ -56,6 +58,8 @@ ACI_OFFER = Offer(
             Capability.DATA_COLLECTION: "model data collection is not documented to work on Azure Container Instances",
             Capability.CLUSTER: "a container group needs no cluster",
             Capability.VERSIONS: "a container group is one version",
+            Capability.GRPC: "it answers over HTTP",
+            Capability.MESSAGES: "it answers requests; messages are taken by IoT Edge modules",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),
@@ -84,6 +88,8 @@ AKS_OFFER = Offer(
             Capability.TLS: "on AKS the certificate is the cluster's and not a service's",
             Capability.DNS_LABEL: "on AKS the address is that of the cluster's router",
             Capability.QUOTA: "a cluster takes what fits on its nodes; what does not is Unschedulable",
+            Capability.GRPC: "it answers over HTTP",
+            Capability.MESSAGES: "it answers requests; messages are taken by IoT Edge modules",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),
@@ -92,6 +98,7 @@ FPGA_OFFER = Offer(
     can=frozenset(
         {
             Capability.PREDICT,
+            Capability.GRPC,
             Capability.KEYS,
             Capability.TLS,
             Capability.UPDATE,
@@ -113,6 +120,7 @@ FPGA_OFFER = Offer(
             Capability.DATA_COLLECTION: "the FPGA service did not collect inputs and predictions",
             Capability.VERSIONS: "the FPGA service had one version",
             Capability.CLUSTER: "an FPGA service runs in a container group, which needs no cluster",
+            Capability.MESSAGES: "it answers requests; messages are taken by IoT Edge modules",
             Capability.OFFLINE: "it runs in the cloud only",
         }
     ),
@@ -120,10 +128,11 @@ FPGA_OFFER = Offer(
     " service is no longer sold. Latencies of the device are those of a model of it, and say so.",
 )
 EDGE_OFFER = Offer(
-    can=frozenset({Capability.PREDICT, Capability.SCRIPT, Capability.LOGS}),
+    can=frozenset({Capability.PREDICT, Capability.SCRIPT, Capability.LOGS, Capability.MESSAGES}),
     cannot=MappingProxyType(
         {
             Capability.HTTP: "an IoT Edge module is reached by messages and a direct method, not over HTTP",
+            Capability.GRPC: "an IoT Edge module is reached by messages and a direct method",
             Capability.KEYS: "an IoT Edge module is authenticated by its device's identity",
             Capability.TOKENS: "IoT webservices do not support Token Authentication.",
             Capability.TLS: "an IoT Edge module has no endpoint of its own; the hub's is always TLS",
@@ -205,18 +214,19 @@ class AzureBackend(Backend):
         )
         fpga = FpgaAdapter(self._clients, settings, records, InstalledRuntime(), say)
         self._aks = AksAdapter(self._clients, settings, self._clusters, records, InstalledRuntime(), say)
+        self._edge = EdgeAdapter(
+            self._clients,
+            settings,
+            records,
+            InstalledRuntime(),
+            say,
+            hub=profile.text("iot_hub"),
+            device=profile.text("edge_device"),
+        )
         self._adapters: Mapping[Target, Adapter] = {
             Target.ACI: AciAdapter(self._clients, settings, records, InstalledRuntime(), say),
             Target.AKS: self._aks,
-            Target.IOT_EDGE: EdgeAdapter(
-                self._clients,
-                settings,
-                records,
-                InstalledRuntime(),
-                say,
-                hub=profile.text("iot_hub"),
-                device=profile.text("edge_device"),
-            ),
+            Target.IOT_EDGE: self._edge,
             Target.FPGA: fpga,
         }
         self._scaling: Mapping[Target, Scales] = {Target.AKS: self._aks, Target.FPGA: fpga}
@@ -300,9 +310,19 @@ class AzureBackend(Backend):
         self.require(target, {Capability.PREDICT})
         return self._adapters[target].spec(name)
 
+    def device_of(self, name: str) -> tuple[str, str]:
+        """Hub and device of a service on IoT Edge. Raises ``NotFound``."""
+        return self._edge.device_of(name)
+
     def collected(self, target: Target, name: str) -> Mapping[str, bytes]:
         self.require(target, {Capability.DATA_COLLECTION})
         return self._aks.collected(name)
+
+    def events(
+        self, target: Target, *, hub: str | None = None, since: datetime | None = None, group: str = "$Default"
+    ) -> AbstractContextManager[EventReading]:
+        self.require(target, {Capability.MESSAGES})
+        return self._edge.events(hub, since, group)
 
     @property
     def clusters(self) -> Clusters:

@@ -18,6 +18,7 @@ from windtunnel.adapters.iotedge_deployment import EdgeDeployment, EdgeService, 
 from windtunnel.adapters.iotedge_view import EdgeView
 from windtunnel.adapters.iotedge_work import EdgeWork
 from windtunnel.adapters.iothub import AGENT, IotHubs
+from windtunnel.adapters.iothub_events import HubEvents
 from windtunnel.errors import AlreadyExists, NotConfigured, NotFound, Unsupported
 from windtunnel.interface import Capability, Deployment, Endpoint, Protocol, ServiceState
 from windtunnel.jsontypes import as_object, as_str
@@ -27,12 +28,13 @@ from windtunnel.spec import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from windtunnel.adapters.building import Settings
     from windtunnel.adapters.clients import Clients
     from windtunnel.adapters.iothub import Hub
     from windtunnel.context import Context
-    from windtunnel.interface import KeyName, Keys, Progress
+    from windtunnel.interface import EventReading, KeyName, Keys, Progress
     from windtunnel.model import Model
     from windtunnel.runtime_check import Runtime
     from windtunnel.spec import Change, Spec
@@ -196,6 +198,16 @@ class EdgeAdapter:
             protocol=Protocol.METHOD,
             service=name,
         )
+
+    def events(self, hub_name: str | None, since: datetime | None, group: str) -> AbstractContextManager[EventReading]:
+        """Of the profile's hub, unless another is named. Raises ``NotFound``, ``MissingExtra``."""
+        hub = self._hubs.require(self._hub_name(hub_name))
+        return HubEvents(self._clients.cloud, hub.events_string()).open(since=since, group=group)
+
+    def device_of(self, name: str) -> tuple[str, str]:
+        """Hub and device of a service. Raises ``NotFound``."""
+        view = self._view(name)
+        return self._hub_of(name).name, view.device
 
     def spec(self, name: str) -> Spec:
         """What the service was deployed from. Raises ``NotFound`` when this machine does not know."""

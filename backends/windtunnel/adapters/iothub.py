@@ -70,14 +70,22 @@ class IotHubs:
                 found = client.iot_hub_resource.get(self._group, name)
             except ResourceNotFoundError:
                 return None
-            host = found.properties.host_name if found.properties is not None else None
-            if not host:
+            properties = found.properties
+            host = properties.host_name if properties is not None else None
+            if properties is None or not host:
                 return None
+            events = (properties.event_hub_endpoints or {}).get("events")
             keys = {
                 str(key.key_name): str(key.primary_key) for key in client.iot_hub_resource.list_keys(self._group, name)
             }
         return Hub(
-            self._clients.cloud, name=name, id=str(found.id), host=host, location=found.location or "", keys=keys
+            self._clients.cloud,
+            name=name,
+            id=str(found.id),
+            host=host,
+            location=found.location or "",
+            keys=keys,
+            events=("", "") if events is None else (str(events.endpoint or ""), str(events.path or "")),
         )
 
     def require(self, name: str) -> Hub:
@@ -119,12 +127,24 @@ class IotHubs:
 class Hub:
     """One hub's identities, twins, deployments and direct methods."""
 
-    def __init__(self, cloud: Cloud, *, name: str, id: str, host: str, location: str, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        *,
+        name: str,
+        id: str,
+        host: str,
+        location: str,
+        keys: Mapping[str, str],
+        events: tuple[str, str] = ("", ""),
+    ) -> None:
+        """``keys`` are those of the policies; ``events`` is the Event Hubs-compatible endpoint, and its path."""
         self.name = name
         self.id = id
         self.host = host
         self.location = location
         self._cloud = cloud
+        self._events = events
         self._keys = {key.lower(): value for key, value in keys.items()}
         self._manager: Any = None
 
@@ -225,6 +245,14 @@ class Hub:
     def connection_string(self) -> str:
         """Of the policy that may do everything."""
         return f"HostName={self.host};SharedAccessKeyName={_OWNER};SharedAccessKey={self._key(_OWNER)}"
+
+    def events_string(self) -> str:
+        """Where what devices have sent is read. Raises ``ServiceError`` for a hub without the built-in endpoint."""
+        endpoint, path = self._events
+        if not endpoint or not path:
+            raise ServiceError(f"IoT hub {self.name!r} has no built-in endpoint for events")
+        policy = _SERVICE if _SERVICE in self._keys else _OWNER
+        return f"Endpoint={endpoint};SharedAccessKeyName={policy};SharedAccessKey={self._key(policy)};EntityPath={path}"
 
     def _key(self, policy: str) -> str:
         if policy not in self._keys:

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import json
 import queue
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.adapters.clients import is_installed
 from windtunnel.errors import MissingExtra, ServiceError
+from windtunnel.interface import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator
 
     from windtunnel.clouds import Cloud
-    from windtunnel.jsontypes import Json
 
 _PACKAGE = "azure.eventhub"
 _FIRST = "-1"
 _POLL_S = 0.2
 _SYSTEM = "iothub-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One message that has arrived."""
-
-    device: str
-    module: str
-    """Empty for a message of the device itself."""
-    body: bytes
-    properties: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The sender's own."""
-    enqueued: datetime
-    partition: str
-    sequence: int
-
-    def content(self) -> Json:
-        """The body as JSON, else as text."""
-        text = self.body.decode("utf-8", "replace")
-        try:
-            value: Json = json.loads(text)
-        except ValueError:
-            return text
-        return value
 
 
 class HubEvents:
@@ -130,6 +104,7 @@ def _event(partition: Any, event: Any) -> Event:
         module=_text(system.get("iothub-connection-module-id", "")),
         body=b"".join(event.body) if not isinstance(event.body, bytes) else event.body,
         properties={key: value for key, value in own.items() if not key.startswith(_SYSTEM)},
+        system={key: _text(value) for key, value in system.items()},
         enqueued=event.enqueued_time or datetime.now(UTC),
         partition=str(partition.partition_id),
         sequence=int(event.sequence_number or 0),

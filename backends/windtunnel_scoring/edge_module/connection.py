@@ -52,6 +52,8 @@ class Connection:
         self._client: ModuleClient | None = None
         self.quiet = False
         """After ``end``: no more messages come in."""
+        self.over = False
+        """``run`` has ended, or is about to: nothing more is sent."""
         self.failed: StartError | None = None
         """Why there can be no connection, ever."""
 
@@ -102,6 +104,7 @@ class Connection:
             self._loop.run_until_complete(self._run())
         finally:
             self._loop.close()
+            self.over = True
             self._work.nudge()
 
     async def _run(self) -> None:
@@ -113,8 +116,9 @@ class Connection:
             serving.result()
             return
         client = self._client
-        if client is not None:
-            await self._within(_SHUTDOWN_S, _in_thread(lambda: _listen(client, None)))
+        if client is not None and client.connected:
+            # Without a connection nothing comes in, and the client would wait for one.
+            await self._attempt(_in_thread(lambda: _listen(client, None)))
         self.quiet = True
         self._work.nudge()
         await self._drained.wait()
@@ -127,7 +131,7 @@ class Connection:
         serving.cancel()
         await asyncio.wait((serving,))
         if client is not None:
-            await self._within(_SHUTDOWN_S, client.shutdown())
+            await self._attempt(client.shutdown())
 
     async def _serve(self) -> None:
         client = await self._reach()
@@ -141,8 +145,7 @@ class Connection:
             client.on_method_request_received = self._take_call
             _listen(client, self._take_message)
 
-        # The setters wait for the hub to answer.
-        await _in_thread(listen)
+        await self._listened(listen)
         logger.info("connected to the edge's hub")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send_all(client))
@@ -176,8 +179,7 @@ class Connection:
             logger.warning("the connection to the edge's hub is lost")
             delay = 2 * self._settings.retry_s
             while not client.connected:
-                await self._within(delay, self._changed.wait())
-                self._changed.clear()
+                await self._connected_again(client, delay)
                 if client.connected:
                     break
                 try:
@@ -186,6 +188,13 @@ class Connection:
                     delay = min(2 * delay, self._settings.retry_most_s)
                     logger.warning("cannot reach the edge's hub: %s", _sentence(error))
             logger.info("connected to the edge's hub again")
+
+    async def _connected_again(self, client: ModuleClient, limit_s: float) -> None:
+        """Returns once the client has connected by itself, or the time is over; attempts that fail wake it too."""
+        end = self._loop.time() + limit_s
+        while not client.connected and (left := end - self._loop.time()) > 0:
+            await self._within(left, self._changed.wait())
+            self._changed.clear()
 
     async def _send_all(self, client: ModuleClient) -> None:
         while True:
@@ -220,14 +229,35 @@ class Connection:
         while True:
             await self._pressed.wait()
             logger.warning("%d messages wait for the model; the edge's hub keeps further ones", self._work.messages)
-            await _in_thread(lambda: _listen(client, None))
+            await self._listened(lambda: _listen(client, None))
             if self._work.messages > self._settings.inbox // 2:
                 await self._relieved.wait()
             self._relieved.clear()
             self._pressed.clear()
             if self._ending.is_set():
                 return
-            await _in_thread(lambda: _listen(client, self._take_message))
+            await self._listened(lambda: _listen(client, self._take_message))
+
+    async def _listened(self, change: Callable[[], None]) -> None:
+        """Change what the client listens to. That waits for the hub's answer, and is tried until there is one."""
+        delay = self._settings.retry_s
+        while True:
+            try:
+                await _in_thread(change)
+            except Exception as error:
+                logger.warning("the edge's hub does not say what comes in, and is asked again: %s", _sentence(error))
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, self._settings.retry_most_s)
+            else:
+                return
+
+    @classmethod
+    async def _attempt(cls, work: Awaitable[object]) -> None:
+        """Something that should be done before the end, and may fail: the hub may be gone, or refuse the module."""
+        try:
+            await cls._within(_SHUTDOWN_S, work)
+        except Exception as error:
+            logger.info("the edge's hub could not be told of the end: %s", _sentence(error))
 
     async def _respond(self, request_id: str, status: int, payload: Json) -> None:
         client = self._client
@@ -240,8 +270,10 @@ class Connection:
 
     @staticmethod
     async def _within(seconds: float, work: Awaitable[object]) -> None:
+        # Not wait_for: that of Python 3.11 forgets that it was cancelled where the work is done in the same moment.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(work, seconds)
+            async with asyncio.timeout(seconds):
+                await work
 
     # --- the client's callbacks, on a loop of its own: they never wait
 

@@ -11,6 +11,7 @@ import contextvars
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from windtunnel_scoring.serving import DROPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from windtunnel_scoring.asgi import Request
     from windtunnel_scoring.edge_module.client import IncomingMessage, IncomingMethod, ModuleClient
@@ -48,8 +50,7 @@ class EdgeModule:
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; gives the exit code. Raises ``StartError`` when there can be no connection."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.stop())
+        self._stop_by_signal()
         if self.work():
             return 0
         logger.warning("not all was done within %g s, and is dropped", self._settings.grace_s)
@@ -58,11 +59,28 @@ class EdgeModule:
         logging.shutdown()
         os._exit(DROPPED)
 
+    def _stop_by_signal(self) -> None:
+        """The kernel gives a signal to any thread, and the main thread, where Python would handle it, goes on waiting:
+        so Python is told to write to a socket, and a thread of its own reads it."""
+        told, tells = socket.socketpair()
+        tells.setblocking(False)
+        signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _noticed)
+
+        def wait() -> None:
+            with tells, told:
+                told.recv(1)
+                self.stop()
+                threading.Event().wait()  # until the process ends: the socket is Python's to write to
+
+        threading.Thread(target=wait, name="signals", daemon=True).start()
+
     def work(self) -> bool:
         """Until ``stop``; gives whether all was done. Raises ``StartError``, ``RuntimeError`` for an end by itself."""
         thread = threading.Thread(target=self._connection.run, name="edge-connection", daemon=True)
         thread.start()
-        while thread.is_alive() and not self._is_done():
+        while not self._connection.over and not self._is_done():
             self._work.wait()
             self._do_waiting()
         if self._ends is None:
@@ -152,3 +170,8 @@ class EdgeModule:
                 length=len(outcome.response.body),
             )
         )
+
+
+def _noticed(number: int, frame: FrameType | None) -> None:
+    """Nothing more: whoever reads the socket stops the module."""
+    del number, frame
