@@ -64,7 +64,7 @@ def jobs(hub: Hub) -> Any:
 def operations() -> Iterator[Any]:
     """The method and the path of everything that the SDK can ask."""
     for group in (name for name in dir(OPERATIONS) if name.endswith("Operations")):
-        members: dict[str, Any] = vars(getattr(OPERATIONS, group))
+        members: dict[str, Any] = getattr(OPERATIONS, group).__dict__
         for name, member in members.items():
             url: str | None = getattr(member, "metadata", {}).get("url")
             if url is not None:
