@@ -37,6 +37,8 @@ class EdgeOptions:
     """``MODULE/OUTPUT``: where messages to score come from."""
     modules: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Further modules of the same deployment: image by name."""
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Environment variables of further modules, by the module's name."""
     create_options: str | None = None
     """Docker's options of the module's container, as JSON."""
 
@@ -55,6 +57,12 @@ class EdgeOptions:
                 raise InvalidSpec(f"the module name {name!r} is invalid: 1 to 128 letters, digits, - and _")
             if not image.strip():
                 raise InvalidSpec(f"Invalid configuration, custom_module {name} missing image_location.")
+        for name in self.variables:
+            if name not in self.modules:
+                raise InvalidSpec(
+                    f"variables were given for {name!r}, which is none of the further modules:"
+                    f" {', '.join(self.modules) or 'there are none'}"
+                )
         if self.source is not None:
             self.source_parts()
         if self.create_options is not None:

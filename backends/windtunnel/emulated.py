@@ -35,6 +35,7 @@ from windtunnel.spec import Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from windtunnel.interface import Link
     from windtunnel.jsontypes import JsonObject
 
 MODULE = "windtunnel_emulators"
@@ -270,16 +271,12 @@ class EmulatedBackend(AzureBackend):
         connected._state_dir = profile.state_dir
         return connected
 
-    def set_link(self, target: Target, name: str, *, up: bool) -> None:
+    def link(self, target: Target, name: str) -> Link:
         self.require(target, {Capability.OFFLINE})
         if self._state_dir is None:
             raise self.refusal(target, Capability.OFFLINE)
         hub, device = self.device_of(name)
-        found = EdgeDevices(self._state_dir).find(device, hub)
-        if up:
-            found.restore()
-        else:
-            found.cut()
+        return EdgeDevices(self._state_dir).find(device, hub)
 
     @classmethod
     def place(cls, profile: Profile) -> tuple[Cloud, Profile]:

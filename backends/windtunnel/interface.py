@@ -218,6 +218,22 @@ class EventReading(TypingProtocol):
         ...
 
 
+class Link(TypingProtocol):
+    """The link of a device to its cloud. Raises ``EmulatorsFailed`` when the device does not answer."""
+
+    def cut(self) -> object:
+        """Take the cloud away from the device."""
+        ...
+
+    def restore(self) -> object:
+        """Give it back."""
+        ...
+
+    def waiting(self) -> int:
+        """How many messages for the cloud the device stores."""
+        ...
+
+
 class ClusterView(TypingProtocol):
     """A cluster as it is now."""
 
@@ -339,8 +355,8 @@ class Backend(ABC):
         what comes while the block lasts, as one consumer group reads it. Raises ``NotFound``."""
         raise self.refusal(target, Capability.MESSAGES)
 
-    def set_link(self, target: Target, name: str, *, up: bool) -> None:
-        """Take the cloud away from the device of a service, or give it back. Raises ``NotFound``."""
+    def link(self, target: Target, name: str) -> Link:
+        """That of the device of a service to its cloud. Raises ``NotFound``."""
         raise self.refusal(target, Capability.OFFLINE)
 
     @property

@@ -157,9 +157,14 @@ def spec_to_json(spec: Spec) -> JsonObject:
         out |= {"autoscale": spec.autoscale, "appInsights": spec.app_insights}
         out["collectModelData"] = spec.collect_model_data
     if spec.target is Target.IOT_EDGE:
-        out["edge"] = cast(
-            "JsonObject", asdict(replace(spec.edge, routes=dict(spec.edge.routes), modules=dict(spec.edge.modules)))
+        edge = spec.edge
+        plain = replace(
+            edge,
+            routes=dict(edge.routes),
+            modules=dict(edge.modules),
+            variables={name: dict(values) for name, values in edge.variables.items()},
         )
+        out["edge"] = cast("JsonObject", asdict(plain))
     if spec.script is not None:
         requirements = spec.script.requirements
         out["script"] = {
@@ -231,6 +236,10 @@ def _edge(content: JsonObject) -> EdgeOptions:
         **text,
         routes={key: as_str(value) for key, value in as_object(content.get("routes")).items()},
         modules={key: as_str(value) for key, value in as_object(content.get("modules")).items()},
+        variables={
+            module: {key: as_str(value) for key, value in as_object(values).items()}
+            for module, values in as_object(content.get("variables")).items()
+        },
     )
 
 

@@ -10,6 +10,7 @@ from windtunnel_contracts.capacity import CapacityContract
 from windtunnel_contracts.cluster import ClusterContract
 from windtunnel_contracts.collection import CollectionContract
 from windtunnel_contracts.deployment import DeploymentContract
+from windtunnel_contracts.edge import EdgeContract
 from windtunnel_contracts.grpc import DevicesContract, GrpcContract
 from windtunnel_contracts.logs import LogsContract
 from windtunnel_contracts.scaling import ScalingContract
@@ -25,6 +26,7 @@ __all__ = [
     "TestCollection",
     "TestDeployment",
     "TestDevices",
+    "TestEdge",
     "TestGrpc",
     "TestLogs",
     "TestScaling",
@@ -59,8 +61,12 @@ class TestDevices(DevicesContract):
     """Rows 3, 4 and 11, where there is no HTTP."""
 
 
+class TestEdge(EdgeContract):
+    """Rows 3, 5, 8, 9 and 16, where messages are scored."""
+
+
 class TestGrpc(GrpcContract):
-    """What a target without HTTP answers instead."""
+    """What a target answers that speaks gRPC instead of HTTP."""
 
 
 class TestLogs(LogsContract):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class GrpcContract:
-    """Where there is no HTTP."""
+    """Where predictions are asked for by gRPC."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -30,8 +30,7 @@ class GrpcContract:
         with place.shared(digits.model) as service:
             yield service
 
-    @pytest.mark.requires(Capability.PREDICT)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC)
     @pytest.mark.parametrize(
         "body",
         [
@@ -51,8 +50,7 @@ class GrpcContract:
         assert answer.headers["grpc-status"] == "INVALID_ARGUMENT"
         assert answer.headers["request_id"]
 
-    @pytest.mark.requires(Capability.PREDICT)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC)
     def test_an_answer_says_how_long_the_device_would_have_taken_and_that_a_model_says_so(
         self, service: Service, digits: Digits
     ) -> None:
@@ -62,16 +60,14 @@ class GrpcContract:
         assert queue >= 0
         assert headers["x-fpga-sim-source"] == "model"
 
-    @pytest.mark.requires(Capability.PREDICT)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC)
     def test_more_requests_than_devices_wait_and_are_all_answered(self, service: Service, digits: Digits) -> None:
         with ThreadPoolExecutor(16) as pool:
             answers = list(pool.map(service.ask, [digits.request(8)] * 64))
         assert {answer.status for answer in answers} == {200}
         assert len({answer.body for answer in answers}) == 1
 
-    @pytest.mark.requires(Capability.PREDICT, Capability.LOGS)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC, Capability.LOGS)
     def test_a_request_is_in_the_log_by_its_id(self, place: Place, service: Service, digits: Digits) -> None:
         request_id = service.ask(digits.request(1)).headers["request_id"]
         assert request_id in place.log_with(service.deployment.name, request_id)
@@ -80,8 +76,7 @@ class GrpcContract:
 class DevicesContract:
     """Services that come and go: apart from the others, since a place may have room for one only."""
 
-    @pytest.mark.requires(Capability.SCALE)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC, Capability.SCALE)
     def test_devices_are_added_and_taken_away(self, place: Place, digits: Digits) -> None:
         with place.shared(digits.model) as service:
             name = service.deployment.name
@@ -91,8 +86,7 @@ class DevicesContract:
                 assert place.backend.get(place.target, name).replicas == replicas
                 assert service.ask(digits.request(1)).status == 200
 
-    @pytest.mark.requires(Capability.LOGS)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC, Capability.LOGS)
     def test_a_model_that_the_device_does_not_run_ends_as_failed_with_the_reason(
         self, place: Place, tmp_path: Path
     ) -> None:
@@ -102,8 +96,7 @@ class DevicesContract:
         assert "the device runs nothing of" in failed.value.log
         assert place.backend.get(place.target, name).state is ServiceState.FAILED
 
-    @pytest.mark.requires(Capability.PREDICT)
-    @pytest.mark.lacks(Capability.HTTP)
+    @pytest.mark.requires(Capability.GRPC)
     def test_waiting_has_a_limit_and_names_the_state(self, place: Place, digits: Digits) -> None:
         with pytest.raises(Timeout, match=r"exceeded timeout|Current status"):
             place.deploy(digits.model, timeout_s=1e-6)

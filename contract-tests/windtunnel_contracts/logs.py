@@ -28,7 +28,7 @@ class LogsContract:
         )
         with place.shared(digits.model, script=script) as service:
             for n in range(3):
-                service.request("POST", "/score", content=f"{n}".encode())
+                service.ask(f"{n}".encode())
             name = service.deployment.name
             whole = place.backend.logs(place.target, name)
             assert whole.index("wings out") < whole.index("lift 0") < whole.index("lift 2")

@@ -19,6 +19,7 @@ import httpx
 
 from windtunnel import profiles, registry
 from windtunnel.aks_options import AksOptions
+from windtunnel.edge_options import EdgeOptions
 from windtunnel.interface import Capability, Protocol
 from windtunnel.session import client_of, wait_until_healthy
 from windtunnel.spec import AciOptions, Change, Script, Spec, Target
@@ -110,6 +111,10 @@ class Place:
         self._made.add(name)
         return name
 
+    def fresh_module(self) -> str:
+        """A module name that nobody else has; for a further module of a service."""
+        return f"wt{secrets.token_hex(5)}"
+
     def fresh_cluster(self) -> str:
         """A cluster name that nobody else has; for ``variant``."""
         return f"wt{secrets.token_hex(5)}"
@@ -123,6 +128,7 @@ class Place:
         tags: Mapping[str, str] | None = None,
         auth_enabled: bool | None = False,
         aks: AksOptions | None = None,
+        edge: EdgeOptions | None = None,
         collect_model_data: bool = False,
         app_insights: bool = False,
         overwrite: bool = False,
@@ -139,6 +145,7 @@ class Place:
             tags=tags or {},
             auth_enabled=auth_enabled,
             aks=aks or AksOptions(num_replicas=1),
+            edge=edge or EdgeOptions(),
             collect_model_data=collect_model_data,
             app_insights=app_insights,
             tls=self._certificate() if auth_enabled and self.keys_need_tls else None,
@@ -207,6 +214,7 @@ class Place:
         tags: Mapping[str, str] | None = None,
         auth_enabled: bool | None = False,
         aks: AksOptions | None = None,
+        edge: EdgeOptions | None = None,
         collect_model_data: bool = False,
         app_insights: bool = False,
     ) -> Generator[Service]:
@@ -217,6 +225,7 @@ class Place:
             tags=tags,
             auth_enabled=auth_enabled,
             aks=aks,
+            edge=edge,
             collect_model_data=collect_model_data,
             app_insights=app_insights,
         )
@@ -287,7 +296,9 @@ class Service:
     def ask(self, body: object, *, key: str | None = None) -> Answer:
         """One prediction by Windtunnel's own client, over whatever the service speaks, with just this key or none."""
         endpoint = self.place.backend.endpoint(self.place.target, self.deployment.name)
-        client = client_of(replace(endpoint, key=key))
+        if endpoint.protocol is not Protocol.METHOD:  # there the key is the hub's, and not the service's
+            endpoint = replace(endpoint, key=key)
+        client = client_of(endpoint)
         try:
             return client.score(body if isinstance(body, bytes) else json.dumps(body).encode())
         finally:

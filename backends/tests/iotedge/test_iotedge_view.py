@@ -27,6 +27,7 @@ def view(
     version: int = 2,
     connected: str = "Connected",
     module_connected: str = "Connected",
+    active: str = "2026-11-25T11:00:01Z",
 ) -> EdgeView:
     reported: dict[str, object] = {
         "lastDesiredVersion": version,
@@ -43,7 +44,7 @@ def view(
         module={"settings": {"image": IMAGE}, "env": {"A": {"value": "1"}, "WINDTUNNEL_SERVICE": {"value": "{}"}}},
         info=Info(model="m", created="2026-11-25T11:00:00+00:00", tags={"a": "b"}),
         agent=cast("JsonObject", agent),
-        twin={"connectionState": module_connected},
+        twin={"connectionState": module_connected, "lastActivityTime": active},
     )
 
 
@@ -78,6 +79,20 @@ def old(seconds: int) -> str:
         (
             view(module("running", lastStartTimeUtc=old(500)), module_connected="Disconnected"),
             ServiceState.UNHEALTHY,
+            "not connected to the edge's hub",
+        ),
+        (
+            view(module("running", restartCount=2), module_connected="Disconnected", active="0001-01-01T00:00:00Z"),
+            ServiceState.FAILED,
+            "has ended 2 times. Did your init method fail",
+        ),
+        (
+            view(
+                module("running", restartCount=2, lastStartTimeUtc=old(5)),
+                module_connected="Disconnected",
+                active="2026-11-25T11:30:00Z",
+            ),
+            ServiceState.TRANSITIONING,
             "not connected to the edge's hub",
         ),
         (view({"runtimeStatus": "running", "settings": {"image": "before"}}), ServiceState.TRANSITIONING, None),

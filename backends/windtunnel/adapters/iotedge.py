@@ -112,6 +112,7 @@ class EdgeAdapter:
             environment=dict(spec.environment),
             routes=spec.edge.routes_of(spec.name),
             modules=dict(spec.edge.modules),
+            variables={name: dict(values) for name, values in spec.edge.variables.items()},
             create_options=spec.edge.create_options,
             info=Info(
                 model=spec.effective_model_name,

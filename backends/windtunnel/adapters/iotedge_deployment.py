@@ -102,6 +102,8 @@ class EdgeService:
     routes: Mapping[str, str]
     modules: Mapping[str, str]
     create_options: str | None
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, "Mapping[str, str]"])
+    """Of ``modules``, by name."""
     info: Info
 
 
@@ -155,7 +157,7 @@ class EdgeDeployment:
         info = replace(service.info, routes=new, modules=tuple(service.modules), credentials=key)
         modules: JsonObject = {
             **base.modules,
-            **{name: _module(image, {}, None) for name, image in service.modules.items()},
+            **{name: _module(image, service.variables.get(name, {}), None) for name, image in service.modules.items()},
             service.name: _module(service.image, {**service.environment, INFO: info.text()}, service.create_options),
         }
         routes: JsonObject = {**base.routes, **service.routes}

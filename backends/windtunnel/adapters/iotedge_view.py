@@ -5,6 +5,7 @@ the agent has not taken the deployment in yet             Transitioning
 the agent refuses the deployment (400, 412, 417)          Failed, with its words
 the module runs and is connected                          Healthy
 the module runs and is not connected                      Transitioning at first, Unhealthy later
+... runs again after it has ended, and never connected    Failed: its agent only goes on trying
 the module ended (backoff, failed, dead)                  Failed, with its exit code
 a command failed (500), and the module does not run       Failed, with the agent's words
 """
@@ -136,6 +137,16 @@ class EdgeView:
     def _running(self, now: datetime) -> tuple[ServiceState, str | None]:
         if as_str(self.twin.get("connectionState")) == "Connected":
             return ServiceState.HEALTHY, None
+        restarts, active = (
+            self._module_reported.get("restartCount"),
+            read_time(as_str(self.twin.get("lastActivityTime"))),
+        )
+        made = read_time(self.info.created)
+        if isinstance(restarts, int) and restarts > 0 and (active is None or (made is not None and active < made)):
+            return (
+                ServiceState.FAILED,
+                f"Error: module {self.name!r} has ended {restarts} times. Did your init method fail?",
+            )
         started = read_time(as_str(self._module_reported.get("lastStartTimeUtc")))
         why = "the module runs, and is not connected to the edge's hub"
         if started is not None and (now - started).total_seconds() > STARTING_S:

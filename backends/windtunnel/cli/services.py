@@ -10,7 +10,7 @@ import typer
 
 from windtunnel import registry
 from windtunnel.aks_options import AksChange, AksOptions
-from windtunnel.cli import aks
+from windtunnel.cli import aks, iotedge
 from windtunnel.cli.context import Context, targets_of
 from windtunnel.cli.options import NameArgument, TargetOption, TimeoutOption, command, pairs
 from windtunnel.cli.render import SERVICE_COLUMNS, print_calls, service_fields, service_json, service_row
@@ -56,7 +56,9 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "deploy", more=("only_aks", [*aks.parameters(AksOptions), *aks.switches()]))(deploy)
+    command(app, "deploy", more=("further", [*aks.parameters(AksOptions), *aks.switches(), *iotedge.parameters()]))(
+        deploy
+    )
     command(app, "list")(list_services)
     command(app, "show")(show)
     command(app, "update", more=("only_aks", aks.parameters(AksChange)))(update)
@@ -89,7 +91,7 @@ def deploy(
     autoscale: AutoscaleOption = None,
     dry_run: DryRunOption = False,
     timeout: TimeoutOption = DEPLOY_LIMIT_S,
-    only_aks: Mapping[str, object] = _NOTHING,
+    further: Mapping[str, object] = _NOTHING,
 ) -> None:
     """Deploy a model as a service, and wait until it answers."""
     spec = Spec(
@@ -109,8 +111,9 @@ def deploy(
             cpu=_FPGA.cpu if cpu is None else cpu,
             memory_gb=_FPGA.memory_gb if memory is None else memory,
         ),
+        edge=iotedge.options(further),
         aks=aks.options(
-            only_aks,
+            further,
             cpu_cores=cpu,
             memory_gb=memory,
             num_replicas=replicas if target is Target.AKS else None,
@@ -123,9 +126,13 @@ def deploy(
         tags=pairs("--tag", tag),
         overwrite=overwrite,
         autoscale=bool(autoscale),
-        app_insights=only_aks.get("app_insights") is True,
-        collect_model_data=only_aks.get("collect_model_data") is True,
+        app_insights=further.get("app_insights") is True,
+        collect_model_data=further.get("collect_model_data") is True,
     )
+    if target is not Target.IOT_EDGE and iotedge.given_any(further):
+        raise InvalidSpec(
+            "--hub, --device, --source, --module, --module-env, --route and --create-options are for --target iotedge"
+        )
     if dry_run:
         _rehearse(context, spec)
         return
