@@ -55,11 +55,15 @@ class Door:
         await self._listen(address, AMQPS_PORT, context)
         await self._listen(address, AMQP_PORT, None)
 
-    async def close(self) -> None:
-        """Stop listening, and end all connections."""
+    def shut(self) -> None:
+        """Let nobody in any more."""
         for server in self._servers:
             server.close()
         self._servers.clear()
+
+    async def close(self) -> None:
+        """Stop listening, and end all connections."""
+        self.shut()
         if self._care is not None:
             self._care.cancel()
             await asyncio.gather(self._care, return_exceptions=True)
@@ -90,7 +94,10 @@ class Door:
                 _log.info("hub %s has no AMQP without TLS: %s", self._hub.definition.name, why)
             return
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self.accept, sock=held, ssl=context, backlog=_BACKLOG))
+        # In two steps: who is cancelled in the second has a server to close, and the port with it.
+        server = await loop.create_server(self.accept, sock=held, ssl=context, backlog=_BACKLOG, start_serving=False)
+        self._servers.append(server)
+        await server.start_serving()
 
     def _without(self, problem: str) -> None:
         self.problem = problem

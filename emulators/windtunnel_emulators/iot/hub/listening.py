@@ -51,7 +51,19 @@ class Listening:
         return address if self.has_https else f"{address}:{self.port}"
 
     async def open(self, place: Place, app: ASGI, context: ssl.SSLContext, *, amqp: Door | None = None) -> None:
-        """Serve. ``app`` is the service API, which takes MQTT over WebSockets too; ``amqp`` is opened with it."""
+        """Serve. ``app`` is the service API, which takes MQTT over WebSockets too; ``amqp`` is opened with it.
+
+        What is open is closed again when it cannot be done, or is cancelled.
+        """
+        try:
+            await self._open(place, app, context, amqp)
+        except BaseException:
+            if self._mqtt is None:
+                place.mqtt.close()
+            await self.close()
+            raise
+
+    async def _open(self, place: Place, app: ASGI, context: ssl.SSLContext, amqp: Door | None) -> None:
         ask_for_certificates(context)
         loop = asyncio.get_running_loop()
 
@@ -73,7 +85,10 @@ class Listening:
             self.has_https = True
         except PortTaken as problem:
             _log.info("hub %s has no WebSockets: %s", self._hub.definition.name, problem)
-        self._mqtt = await loop.create_server(connection, sock=place.mqtt, ssl=context, backlog=_BACKLOG)
+        self._mqtt = await loop.create_server(
+            connection, sock=place.mqtt, ssl=context, backlog=_BACKLOG, start_serving=False
+        )
+        await self._mqtt.start_serving()
         if amqp is not None:
             self.amqp = amqp
             await amqp.open(place.address, context)
@@ -83,6 +98,8 @@ class Listening:
         """Stop listening, end all connections; ``forget`` gives the ports up for good."""
         if self._mqtt is not None:
             self._mqtt.close()
+        if self.amqp is not None:
+            self.amqp.shut()  # at once: this may be cancelled where it waits
         if self._care is not None:
             self._care.cancel()
             await asyncio.gather(self._care, return_exceptions=True)
