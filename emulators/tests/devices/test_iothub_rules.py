@@ -73,6 +73,13 @@ async def test_a_name_is_one_hubs_and_a_subscription_has_one_free_hub(emulators:
     free = {**BODY, "sku": {"name": "F1", "capacity": 1}}
     assert (await emulators.request("PUT", emulators.hub("free-one"), free)).status_code == 201
     assert await refused(emulators, "free-two", free) == (409, "FreeHubLimitReached")
+    await emulators.settled()
+    for name, most in (("hub-a", 100), ("free-one", 10)):
+        resource = emulators.world.resources.get(emulators.hub(name))
+        assert resource is not None
+        running = emulators.service.running(resource.id)
+        assert running is not None
+        assert running.hub.definition.most_configurations() == most
 
 
 async def test_what_a_body_leaves_out_stays_and_partitions_cannot_change(emulators: Emulators) -> None:

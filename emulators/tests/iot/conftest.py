@@ -39,6 +39,7 @@ class Place:
     clock: ManualClock = field(default_factory=ManualClock)
     policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
     most_deliveries: int = 10
+    most_configurations: int = 100
     trusted: list[bytes] = field(default_factory=list[bytes])
 
     def __post_init__(self) -> None:
@@ -57,6 +58,7 @@ class Place:
             policies=Policies(lambda: self.policies),
             chains=Chains(lambda: self.trusted),
             most_deliveries=lambda: self.most_deliveries,
+            most_configurations=lambda: self.most_configurations,
             command_lifetime=lambda: timedelta(hours=1),
         )
         self.hub = Hub(definition, store=self.store, clock=self.clock)

@@ -35,6 +35,7 @@ class Definition:
     retention_days: Callable[[], int] = lambda: 1
     most_deliveries: Callable[[], int] = lambda: 10
     command_lifetime: Callable[[], timedelta] = lambda: timedelta(hours=1)
+    most_configurations: Callable[[], int] = lambda: 100
     events_path: str = ""
     """Of the built-in endpoint; without one, the hub's name."""
     created: Callable[[], datetime | None] = lambda: None

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from windtunnel_emulators.iot.service.requests import Request
     from windtunnel_emulators.jsontypes import Json, JsonObject
 
-MOST = 100
 _ID = re.compile(r"[a-z0-9\-:+%_#*?!(),=@;']{1,128}")
 _HIGHEST_PRIORITY = 2**31 - 1
 
@@ -73,8 +72,9 @@ async def put(hub: Hub, request: Request) -> Answer:
     if request.etag is None:
         if before is not None:
             raise HubError(409, "ConfigurationAlreadyExists", f"There is a configuration '{id}' already.")
-        if len(hub.configurations.all()) >= MOST:
-            raise HubError(403, "ConfigurationCountLimitExceeded", f"A hub has at most {MOST} configurations.")
+        most = hub.definition.most_configurations()
+        if len(hub.configurations.all()) >= most:
+            raise HubError(403, "ConfigurationCountLimitExceeded", f"This hub may have {most} configurations.")
         made = _new(hub, id, body)
     else:
         if before is None:
@@ -98,7 +98,7 @@ async def delete(hub: Hub, request: Request) -> Answer:
 
 
 async def list_all(hub: Hub, request: Request) -> Answer:
-    most = request.top(MOST)
+    most = request.top(hub.definition.most_configurations())
     return Answer(body=[shown(hub, one) for one in hub.configurations.all()[:most]])
 
 

@@ -16,6 +16,7 @@ from .certificates import trusted
 from .consumer_groups import names as consumer_groups
 from .names import TYPE
 from .policies import SECRET
+from .skus import edition_of
 from .times import read_rfc1123, rfc1123
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ class IotHubs:
             retention_days=retention,
             most_deliveries=lambda: settings.commands_of(now().properties)[0],
             command_lifetime=lambda: settings.commands_of(now().properties)[1],
+            most_configurations=lambda: edition_of(as_object(now().envelope.get("sku"))).configurations,
             events_path=as_str(settings.events_of(resource.properties).get("path")),
             created=lambda: read_rfc1123(as_str(now().state.get("created"))),
         )

@@ -27,10 +27,12 @@ class Edition:
     """At most."""
     retention: int = 7
     """Days, at most."""
+    configurations: int = 100
+    """Automatic configurations, at most."""
 
 
 EDITIONS: Mapping[str, Edition] = {
-    "F1": Edition(tier="Free", most_units=1, daily=8000, devices=500, partitions=2, retention=1),
+    "F1": Edition(tier="Free", most_units=1, daily=8000, devices=500, partitions=2, retention=1, configurations=10),
     "B1": Edition(tier="Basic", most_units=200, daily=400_000),
     "B2": Edition(tier="Basic", most_units=200, daily=6_000_000),
     "B3": Edition(tier="Basic", most_units=10, daily=300_000_000),
