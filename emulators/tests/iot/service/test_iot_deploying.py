@@ -181,6 +181,21 @@ async def test_twins_of_devices_and_modules_are_set(api: Api) -> None:
     assert [await metrics(api, id) for id in ("rate", "whole", "part")] == [[1, 1], [2, 1], [1, 1]]
 
 
+async def test_what_changes_while_devices_are_given_theirs_is_not_missed(api: Api) -> None:
+    """A hundred devices take several slices; between two of them a layer is made, and a device is tagged."""
+    names = [f"d{number:03}" for number in range(100)]
+    entries = [{"id": name, "importMode": "create", "capabilities": {"iotEdge": True}} for name in names]
+    assert (await api("POST", "/devices", entries))["isSuccessful"]
+    await deploy(api, "base", manifest(), condition="*")
+    await tag(api, names[0], env="lab")
+    await deploy(api, "over", layer(m=OTHER), priority=1)
+    await tag(api, names[-1], env="lab")
+    await api.eventually(lambda: modules(api, names[0]), {"score": "score:1", "m": "other:2"})
+    await api.eventually(lambda: modules(api, names[-1]), {"score": "score:1", "m": "other:2"})
+    assert await modules(api, names[1]) == {"score": "score:1"}
+    assert await metrics(api, "base") == [100, 100, 0, 0]
+
+
 async def test_what_was_taken_before_a_crash_is_applied_after_it(place: Place) -> None:
     """The hub ends between the answer and its work; its file is all that is left."""
     before = Api(place)
