@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from windtunnel.jsontypes import Json
 
-TARGETS = (Target.ACI, Target.AKS)
+TARGETS = (Target.ACI, Target.AKS, Target.IOT_EDGE)
 """Where the example is deployed; further targets join here."""
 _PACKAGE = "windtunnel_contracts"
 _BATCH = 32

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cli_shell import Shell
 from windtunnel import profiles, registry
-from windtunnel.cli import main
 from windtunnel.errors import DeploymentFailed, NotFound, Unsupported
 from windtunnel.interface import Backend, Capability, ServiceState
 from windtunnel.model import Model
@@ -36,30 +32,6 @@ LIMIT_S = 120.0
 ONE: Json = {"data": [[1.0, 0.0, 0.0, 0.0]]}
 # The weights of the model are 0 to 11, row by row.
 ONES_ANSWER = [[0.0, 1.0, 2.0]]
-
-
-class Shell:
-    """The command line at one state folder, in this process: a process for each command would take most of the time."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WINDTUNNEL_", "AZURE_"))}
-        self.environment = {**kept, "HOME": str(state.parent), "WINDTUNNEL_STATE_DIR": str(state)}
-
-    def run(self, *arguments: str, code: int = 0, stdin: bytes = b"") -> tuple[str, str]:
-        """Stdout and stderr."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "environ", self.environment)
-            patch.chdir(self.state.parent)
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                ended = main(arguments)
-        assert ended == code, err.getvalue()
-        return out.getvalue(), err.getvalue()
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "-o", "json")[0])
 
 
 @pytest.fixture(scope="module")

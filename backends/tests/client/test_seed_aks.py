@@ -6,11 +6,9 @@ logging, model data collection, and fast responses"; a cluster is created once a
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,8 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from cli_shell import Shell
 from windtunnel import profiles, registry
-from windtunnel.cli import main
 from windtunnel.scoring_client import ScoringClient
 from windtunnel.spec import Target
 
@@ -35,29 +33,11 @@ ONE = {"data": [[1.0, 0.0, 0.0, 0.0]]}
 ONES_ANSWER = [[0.0, 1.0, 2.0]]
 
 
-class Shell:
-    """The command line at one state folder, in this process: a process for each command would take most of the time."""
+class AksShell(Shell):
+    """Everything on AKS, on a cluster that is small enough for development."""
 
     def __init__(self, state: Path) -> None:
-        self.state = state
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WINDTUNNEL_", "AZURE_"))}
-        own = {"HOME": str(state.parent), "WINDTUNNEL_STATE_DIR": str(state)}
-        self.environment = {**kept, **own, "WINDTUNNEL_CLUSTER_PURPOSE": "DevTest"}
-
-    def run(self, *arguments: str, code: int = 0, stdin: bytes = b"") -> tuple[str, str]:
-        """Stdout and stderr."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "environ", self.environment)
-            patch.chdir(self.state.parent)
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                ended = main(arguments)
-        assert ended == code, err.getvalue()
-        return out.getvalue(), err.getvalue()
-
-    def json(self, *arguments: str, stdin: bytes = b"") -> Any:
-        return json.loads(self.run(*arguments, "-o", "json", stdin=stdin)[0])
+        super().__init__(state, WINDTUNNEL_CLUSTER_PURPOSE="DevTest")
 
     def deploy(self, model: Path, name: str, *more: str) -> Any:
         return self.json("deploy", str(model), "--target", "aks", "--name", name, *more)
@@ -68,9 +48,9 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AksShell]:
     """Emulators of this module's own, on free ports, with one small cluster once something is deployed."""
-    shell = Shell(tmp_path_factory.mktemp("seed") / "state")
+    shell = AksShell(tmp_path_factory.mktemp("seed") / "state")
     shell.run("up", "--port", "0")
     yield shell
     shell.run("down")
@@ -83,7 +63,7 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_cluster_is_created_once_and_reused_for_many_deployments(shell: Shell, model_file: Path) -> None:
+def test_a_cluster_is_created_once_and_reused_for_many_deployments(shell: AksShell, model_file: Path) -> None:
     names = [f"reuse-{n}" for n in range(3)]
     made = [shell.deploy(model_file, name) for name in names]
     assert [service["state"] for service in made] == ["Healthy"] * 3
@@ -99,7 +79,7 @@ def test_a_cluster_is_created_once_and_reused_for_many_deployments(shell: Shell,
     assert shell.json("cluster", "show")["provisioningState"] == "Succeeded"
 
 
-def test_automatic_scaling(shell: Shell, model_file: Path, tmp_path: Path) -> None:
+def test_automatic_scaling(shell: AksShell, model_file: Path, tmp_path: Path) -> None:
     script = tmp_path / "score.py"
     script.write_text("import time\n\n\ndef init():\n    pass\n\n\ndef run(raw):\n    time.sleep(0.2)\n    return 1\n")
     shell.deploy(
@@ -120,7 +100,7 @@ def test_automatic_scaling(shell: Shell, model_file: Path, tmp_path: Path) -> No
     shell.run("delete", "scaled", "--target", "aks")
 
 
-def _bench(shell: Shell, request: Path) -> Any:
+def _bench(shell: AksShell, request: Path) -> Any:
     command = [sys.executable, "-m", "windtunnel", "bench", "scaled", "--target", "aks", "-i", str(request)]
     command += ["--rate", "12", "--duration", "8", "-o", "json"]
     done = subprocess.run(command, env=shell.environment, capture_output=True, text=True, check=False)
@@ -128,7 +108,7 @@ def _bench(shell: Shell, request: Path) -> Any:
     return json.loads(done.stdout)
 
 
-def _replicas(shell: Shell) -> int:
+def _replicas(shell: AksShell) -> int:
     """Asked by a second process of ours while the first one is busy: through the command line all the same."""
     command = [sys.executable, "-m", "windtunnel", "show", "scaled", "--target", "aks", "-o", "json"]
     done = subprocess.run(command, env=shell.environment, capture_output=True, text=True, check=True)
@@ -136,7 +116,7 @@ def _replicas(shell: Shell) -> int:
     return found
 
 
-def test_logging(shell: Shell, model_file: Path, tmp_path: Path) -> None:
+def test_logging(shell: AksShell, model_file: Path, tmp_path: Path) -> None:
     script = tmp_path / "score.py"
     script.write_text(
         "def init():\n    print('wings out')\n\n\ndef run(raw):\n    print('lift is', raw)\n    return 'up'\n"
@@ -153,7 +133,7 @@ def test_logging(shell: Shell, model_file: Path, tmp_path: Path) -> None:
     shell.run("delete", "logged", "--target", "aks")
 
 
-def test_model_data_collection(shell: Shell, model_file: Path) -> None:
+def test_model_data_collection(shell: AksShell, model_file: Path) -> None:
     shell.deploy(model_file, "plain", "--replicas", "1")
     assert shell.score("plain") == ONES_ANSWER
     shell.deploy(model_file, "collected", "--replicas", "1", "--collect-model-data")
@@ -182,7 +162,7 @@ def test_model_data_collection(shell: Shell, model_file: Path) -> None:
         shell.run("delete", name, "--target", "aks")
 
 
-def test_fast_responses(shell: Shell, model_file: Path, tmp_path: Path) -> None:
+def test_fast_responses(shell: AksShell, model_file: Path, tmp_path: Path) -> None:
     """What a client waits for is its own prediction: four replicas work on four requests at the same time."""
     script = tmp_path / "score.py"
     script.write_text(

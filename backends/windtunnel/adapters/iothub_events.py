@@ -6,22 +6,28 @@ import importlib
 import queue
 import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.adapters.clients import is_installed
-from windtunnel.errors import MissingExtra, ServiceError
+from windtunnel.errors import AuthenticationFailed, MissingExtra, ServiceError
 from windtunnel.interface import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from windtunnel.clouds import Cloud
 
 _PACKAGE = "azure.eventhub"
 _FIRST = "-1"
 _POLL_S = 0.2
+_BALANCE_S = 1.0
+"""How often the SDK looks for other readers of the group; closing waits for it (30 s by default)."""
+_AHEAD = 8
+"""Events that a partition sends ahead. The SDK hands nothing out before it has so many, while they keep coming."""
+_JOIN_S = 10.0
 _SYSTEM = "iothub-"
 
 
@@ -37,28 +43,65 @@ class HubEvents:
     @contextmanager
     def open(self, *, since: datetime | None = None, group: str = "$Default") -> Generator[Reading]:
         """What has been sent since then, or ever, and what comes while the block lasts."""
-        options: dict[str, object] = {}
+        options: dict[str, object] = {"load_balancing_interval": _BALANCE_S}
         if self._cloud.ca_file is not None:
             options["connection_verify"] = str(self._cloud.ca_file)
         sdk: Any = importlib.import_module(_PACKAGE)
-        client: Any = sdk.EventHubConsumerClient.from_connection_string(self._connection_string, group, **options)
+
+        def new() -> Any:
+            return sdk.EventHubConsumerClient.from_connection_string(self._connection_string, group, **options)
+
+        with closing(new()) as asking, _sentences(sdk):
+            partitions = [str(partition) for partition in asking.get_partition_ids()]
         reading = Reading()
         position = _FIRST if since is None else since
-        arguments = {"starting_position": position, "starting_position_inclusive": True}
+        # One reader of all partitions would wait for each in turn.
+        clients = [new() for _ in partitions]
 
-        def receive() -> None:
+        def receive(client: Any, partition: str) -> None:
             try:
-                client.receive(reading.take, on_error=reading.fail, **arguments)
+                client.receive_batch(
+                    reading.take,
+                    on_error=reading.fail,
+                    partition_id=partition,
+                    max_batch_size=_AHEAD,
+                    max_wait_time=_POLL_S,
+                    prefetch=_AHEAD,
+                    starting_position=position,
+                    starting_position_inclusive=True,
+                )
             except Exception as error:
                 reading.fail(None, error)
 
-        thread = threading.Thread(target=receive, name="iot-events", daemon=True)
-        thread.start()
+        threads = [
+            threading.Thread(target=receive, args=(client, partition), name=f"iot-events-{partition}", daemon=True)
+            for client, partition in zip(clients, partitions, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield reading
         finally:
-            client.close()
-            thread.join(10.0)
+            # Closing waits for what a reader is doing: all at once.
+            with ThreadPoolExecutor(len(clients)) as pool:
+                list(pool.map(_close, clients))
+            for thread in threads:
+                thread.join(_JOIN_S)
+
+
+@contextmanager
+def _sentences(sdk: Any) -> Generator[None]:
+    """Raises ``ServiceError`` and ``AuthenticationFailed`` for the SDK's."""
+    try:
+        yield
+    except sdk.exceptions.AuthenticationError as error:
+        raise AuthenticationFailed(f"the hub's events cannot be read: {error}") from error
+    except sdk.exceptions.EventHubError as error:
+        raise ServiceError(f"the hub's events cannot be read: {error}") from error
+
+
+def _close(client: Any) -> None:
+    client.close()
 
 
 class Reading:
@@ -67,9 +110,9 @@ class Reading:
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
 
-    def take(self, partition: Any, event: Any) -> None:
+    def take(self, partition: Any, events: Sequence[Any]) -> None:
         """The SDK's callback."""
-        if event is not None:
+        for event in events:
             self._events.put(_event(partition, event))
 
     def fail(self, partition: Any, error: Exception) -> None:

@@ -99,7 +99,8 @@ class Output:
         """What is being done: in place on a terminal, a line each elsewhere."""
         text = f"  | {progress.step}" if progress.log else f"{progress.step} ..."
         if not self.on_terminal:
-            print(text, file=self._notes, flush=True)
+            # In one piece: two threads may say something at once.
+            print(f"{text}\n", end="", file=self._notes, flush=True)
             return
         if self._status is None:
             from rich.console import Console  # on a terminal only: 60 ms
