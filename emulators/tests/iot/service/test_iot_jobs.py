@@ -120,6 +120,10 @@ async def test_a_job_begins_at_its_time_with_who_is_there_then(api: Api, place: 
     made = await api("PUT", "/jobs/v2/j", {**UPDATE, "startTime": "2026-01-01T01:00:00+01:00"})
     assert made["status"] == "queued"  # midnight in UTC is now
     await api.eventually(lambda: status(api), "completed")
+    made = await api("PUT", "/jobs/v2/past", {**UPDATE, "startTime": "0001-01-01T00:00:00"})  # .NET's way to say now
+    assert made["startTime"] == made["createdTime"]
+    await api.eventually(lambda: status(api, "past"), "completed")
+    assert (await api("GET", "/jobs/v2/past"))["deviceJobStatistics"]["succeededCount"] == 1
     made = await api("PUT", "/jobs/v2/later", {**UPDATE, "startTime": "2026-01-01T01:00:00Z"})
     assert (made["status"], made["startTime"]) == ("scheduled", "2026-01-01T01:00:00.000000Z")
     await api("PUT", "/devices/late", {})
@@ -191,6 +195,8 @@ async def test_jobs_are_found_by_type_and_status(api: Api) -> None:
         ("j", {**UPDATE, "queryCondition": "tags."}, "'queryCondition' is invalid"),
         ("j", {**UPDATE, "maxExecutionTimeInSeconds": 0}, "from 1 to 172800"),
         ("j", {**UPDATE, "startTime": "soon"}, "$.startTime"),
+        ("j", {**UPDATE, "startTime": "9999-12-31T23:59:59Z"}, "the end of all dates"),
+        ("j", {**UPDATE, "startTime": "0001-01-01T00:00:00+12:00"}, "the end of all dates"),
         ("j", {**UPDATE, "updateTwin": None}, "'updateTwin' is missing"),
         ("j", {**UPDATE, "updateTwin": {"etag": "*"}}, "neither tags nor desired"),
         ("j", {**UPDATE, "updateTwin": {"tags": {"a b": 1}}}, "tags"),

@@ -190,7 +190,7 @@ def _read(hub: Hub, id: str, body: JobBody) -> Job:
     else:
         _check_twin(body)
     now = hub.clock.now()
-    start = now if body.start_time is None else _in_utc(body.start_time)
+    start = now if body.start_time is None else max(_in_utc(body.start_time), now)
     return Job(
         id=id,
         type=kind,
@@ -222,8 +222,13 @@ def _check_twin(body: JobBody) -> None:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """A time without a zone is in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """A time without a zone is in UTC. Raises ``HubError`` 400 for one that no job could end after."""
+    try:
+        found = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        found + timedelta(seconds=LONGEST_S)
+    except OverflowError:
+        raise argument_invalid(f"'startTime' is {moment.isoformat()}, at the end of all dates.") from None
+    return found
 
 
 def _make_room(hub: Hub) -> None:
