@@ -225,7 +225,7 @@ def _in_utc(moment: datetime) -> datetime:
     """A time without a zone is in UTC. Raises ``HubError`` 400 for one that no job could end after."""
     try:
         found = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        found + timedelta(seconds=LONGEST_S)
+        _ = found + timedelta(seconds=LONGEST_S)
     except OverflowError:
         raise argument_invalid(f"'startTime' is {moment.isoformat()}, at the end of all dates.") from None
     return found
