@@ -163,6 +163,16 @@ async def test_what_does_not_fit_together_is_targeted_and_nothing_changes(api: A
     await api.eventually(lambda: statuses(api), {"base": "Applied"})
 
 
+async def test_a_device_that_is_made_anew_is_given_all_again(api: Api, edge: None) -> None:
+    await deploy(api, "base", manifest(), condition="*")
+    await api.eventually(lambda: modules(api), {"score": "score:1"})
+    assert ("edge", "") in api.place.hub.configurations.deployed()
+    await api("DELETE", "/devices/edge", etag="*", status=204)
+    assert api.place.hub.configurations.deployed() == {}
+    await api("PUT", "/devices/edge", {"capabilities": {"iotEdge": True}})
+    await api.eventually(lambda: modules(api), {"score": "score:1"})
+
+
 async def test_twins_of_devices_and_modules_are_set(api: Api) -> None:
     for device in ("d1", "d2"):
         await api("PUT", f"/devices/{device}", {})

@@ -86,7 +86,7 @@ class Identities:
         where = "hub = ? AND device = ? AND (? = '' OR module = ?)"
         values = (self._hub, who.device, who.module, who.module)
         with self._store.transaction():
-            for table in ("iot_identities", "iot_twins", "iot_sessions"):
+            for table in ("iot_identities", "iot_twins", "iot_sessions", "iot_deployed"):
                 self._store.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
             if not who.module:
                 self._store.execute("DELETE FROM iot_commands WHERE hub = ? AND device = ?", (self._hub, who.device))
