@@ -66,28 +66,13 @@ def _devices(running: emulators.Emulators, hub: dict[str, Any], count: int) -> l
         base_url=f"https://{hub['windtunnel']['service']}", verify=running.tls, params={"api-version": "2021-04-12"}
     ) as client:
         token = client.headers
-        token["Authorization"] = f"Bearer {_token(running)}"
+        token["Authorization"] = f"Bearer {emulators.token(running)}"
         names = [f"d{number}" for number in range(count)]
         for start in range(0, count, 100):
             entries = [{"id": name, "importMode": "create"} for name in names[start : start + 100]]
             client.post("/devices", json=entries).raise_for_status()
         listed = client.get("/devices").raise_for_status().json()
     return [(one["deviceId"], one["authentication"]["symmetricKey"]["primaryKey"]) for one in listed]
-
-
-def _token(running: emulators.Emulators) -> str:
-    environment = running.environment
-    answer = httpx.post(
-        f"{environment['AZURE_AUTHORITY_HOST'].rstrip('/')}/{environment['AZURE_TENANT_ID']}/oauth2/v2.0/token",
-        data={
-            "grant_type": "client_credentials",
-            "client_id": environment["AZURE_CLIENT_ID"],
-            "client_secret": environment["AZURE_CLIENT_SECRET"],
-            "scope": "https://iothubs.azure.net/.default",
-        },
-        verify=running.tls,
-    ).raise_for_status()
-    return str(answer.json()["access_token"])
 
 
 def _tls(running: emulators.Emulators) -> ssl.SSLContext:
