@@ -93,6 +93,7 @@ def consumer(hub: Hub, string: str | None = None, group: str = "$Default", **opt
         string or events_string(hub),
         group,
         connection_verify=hub.launched.environment["SSL_CERT_FILE"],
+        load_balancing_interval=0.2,  # closing waits for it
         **{"retry_total": 0, **options},
     )
 
@@ -177,7 +178,8 @@ def test_events_have_what_iot_hub_says_of_them(hub: Hub, sent: Sequence[str]) ->
 
 
 def test_reading_begins_where_it_is_told_to(hub: Hub, sent: Sequence[str]) -> None:
-    with Reading(consumer(hub)) as reading:
+    partition = partition_of(hub)
+    with Reading(consumer(hub), partition_id=partition) as reading:
         eventually(lambda: len(reading.events) >= len(sent), "events are missing")
     third = reading.events[2]
     cases: list[tuple[dict[str, Any], int]] = [
@@ -187,7 +189,6 @@ def test_reading_begins_where_it_is_told_to(hub: Hub, sent: Sequence[str]) -> No
         ({"starting_position": third.sequence_number, "starting_position_inclusive": True}, 2),
         ({"starting_position": third.enqueued_time - timedelta(milliseconds=1)}, 2),
     ]
-    partition = partition_of(hub)
     for options, expected in cases:
         with Reading(consumer(hub), partition_id=partition, **options) as again:
             eventually(again.has_events, f"nothing from {options}")
@@ -196,8 +197,13 @@ def test_reading_begins_where_it_is_told_to(hub: Hub, sent: Sequence[str]) -> No
         assert first <= expected if "enqueued" in str(options) else first == expected, options
 
 
-def test_what_comes_later_is_read_at_once(hub: Hub, sent: Sequence[str]) -> None:
+def test_what_comes_later_is_read_at_once(launched: Launched) -> None:
+    hub = Hub(launched, "amqpLater")
     string = hub.new_device("later")
+    early: Any = DEVICE.IoTHubDeviceClient.create_from_connection_string(string)
+    early.connect()
+    early.send_message("old")
+    early.shutdown()
     with Reading(consumer(hub), starting_position="@latest") as reading:
         client: Any = DEVICE.IoTHubDeviceClient.create_from_connection_string(string)
         client.connect()
@@ -206,8 +212,7 @@ def test_what_comes_later_is_read_at_once(hub: Hub, sent: Sequence[str]) -> None
             assert time.monotonic() < deadline
             client.send_message("news")
         client.shutdown()
-        assert set(reading.bodies) == {"news"}
-    assert not set(reading.bodies) & set(sent)
+    assert set(reading.bodies) == {"news"}
 
 
 def test_an_asynchronous_client_goes_on_from_its_checkpoint(hub: Hub, sent: Sequence[str]) -> None:
