@@ -41,12 +41,12 @@ class Talker:
         for thread in self._threads:
             thread.start()
 
-    def tell(self, do: str, **more: object) -> None:
+    def tell(self, do: str, /, **more: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
         self._process.stdin.flush()
 
-    def hear(self, event: str, **wanted: object) -> dict[str, Any]:
+    def hear(self, event: str, /, **wanted: object) -> dict[str, Any]:
         """The next thing of that kind; others that come before it are passed over, but no error is."""
         end = time.monotonic() + ANSWER_S
         while True:
@@ -58,7 +58,7 @@ class Talker:
                 return found
             assert found["event"] != "error", found
 
-    def ask(self, do: str, answer: str, **more: object) -> dict[str, Any]:
+    def ask(self, do: str, answer: str, /, **more: object) -> dict[str, Any]:
         self.tell(do, **more)
         return self.hear(answer)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from edge_wire import EdgeDevice, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +61,41 @@ def test_node_is_told_why_it_may_not_connect(hub: Hub, node: Starts) -> None:
     device.tell("twin")
     with pytest.raises(AssertionError, match=r"(?i)unauthorized|not authorized"):
         device.hear("open")
+
+
+def test_node_modules_talk_through_an_edge_device(hub: Hub, node: Starts) -> None:
+    device = EdgeDevice(hub, "node-edge")
+    routes = {
+        "between": 'FROM /messages/modules/talker/outputs/out INTO BrokeredEndpoint("/modules/hearer/inputs/in")',
+        "up": "FROM /messages/modules/hearer/outputs/up INTO $upstream",
+    }
+    device.apply({}, routes)
+    device.settled()
+    modules: dict[str, Any] = {}
+    for name in ("talker", "hearer"):
+        made = hub.registry.create_module_with_sas(device.name, name, "", "", "")
+        key = made.authentication.symmetric_key.primary_key
+        modules[name] = node(
+            "device.js",
+            f"HostName={hub.name}.azure-devices.net;DeviceId={device.name};ModuleId={name};SharedAccessKey={key};"
+            f"GatewayHostName={device.ready['address']}",
+        )
+        modules[name].hear("open")
+    talker, hearer = modules["talker"], modules["hearer"]
+    hearer.ask("inputs", "listening", name="in")
+    talker.ask("send", "sent", body={"n": 1}, properties={}, output="out")
+    assert json.loads(hearer.hear("input")["body"]) == {"n": 1}
+
+    device.control("POST", "/cut")
+    hearer.ask("send", "sent", body={"n": 2}, properties={}, output="up")
+    assert device.status()["queues"]["$upstream"] == 1
+    device.control("POST", "/restore")
+    (event,) = Reader(hub, device.name).events(lambda found: len(found) >= 1)
+    assert json.loads(event.body_as_str()) == {"n": 2}
+
+    assert hearer.ask("twin", "twin")["desired"]["$version"] >= 1
+    hearer.ask("report", "reported", patch={"ears": 2})
+    hearer.ask("methods", "listening", name="ping", status=200, payload="pong")
+    service = node("service.js", hub.connection_string)
+    answer = service.ask("method", "answer", device=device.name, module="hearer", name="ping", payload=None)
+    assert (answer["status"], answer["payload"]) == (200, "pong")
