@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
 import json
-import os
 import shlex
 import statistics
-import sys
 import threading
 import time
 from importlib import import_module
@@ -29,8 +26,8 @@ from azure.identity import ClientSecretCredential
 from azure.mgmt.iothub import IotHubClient
 
 import windtunnel_contracts
+from cli_shell import Shell
 from windtunnel import profiles, registry
-from windtunnel.cli import main
 from windtunnel.edge_devices import EdgeDevices
 from windtunnel.method_client import MethodClient
 from windtunnel.spec import Target
@@ -60,42 +57,26 @@ ROUTES = {
 }
 
 
-class Shell:
-    """The command line at one state folder, in this process."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WINDTUNNEL_", "AZURE_"))}
-        self.environment = {**kept, "HOME": str(state.parent), "WINDTUNNEL_STATE_DIR": str(state)}
-
-    def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "environ", self.environment)
-            patch.chdir(self.state.parent)
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                ended = main(arguments)
-        assert ended == 0, err.getvalue()
-        return out.getvalue()
+class EdgeShell(Shell):
+    """With what arrives at the hub."""
 
     def monitor(self, count: int) -> list[Any]:
         """The first messages that the hub has, of all devices."""
-        said = self.run(
+        said, _ = self.run(
             "iot", "monitor", "--from", "start", "--count", str(count), "--timeout", str(LIMIT_S), "-o", "json"
         )
         return [json.loads(line) for line in said.splitlines()]
 
     def variables(self) -> dict[str, str]:
         """What ``windtunnel env`` exports."""
-        lines = (shlex.split(line)[1] for line in self.run("env").splitlines() if line.startswith("export "))
+        lines = (shlex.split(line)[1] for line in self.run("env")[0].splitlines() if line.startswith("export "))
         return dict(line.split("=", 1) for line in lines)
 
 
 class Site:
     """One edge device with the model, and the sensor that is connected to it."""
 
-    def __init__(self, shell: Shell, name: str) -> None:
+    def __init__(self, shell: EdgeShell, name: str) -> None:
         self.shell = shell
         self.name = name
         self._answers: SimpleQueue[Any] = SimpleQueue()
@@ -174,15 +155,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    shell = Shell(tmp_path_factory.mktemp("seed") / "state")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeShell]:
+    shell = EdgeShell(tmp_path_factory.mktemp("seed") / "state")
     shell.run("up", "--port", "0")
     yield shell
     shell.run("down")
 
 
 @pytest.fixture
-def site(shell: Shell, request: pytest.FixtureRequest) -> Iterator[Site]:
+def site(shell: EdgeShell, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A hub with a device, of each test's own."""
     name: str = request.node.name.removeprefix("test_").replace("_", "-")[:20].strip("-")
     shell.environment["WINDTUNNEL_IOT_HUB"] = f"{name}-hub"
