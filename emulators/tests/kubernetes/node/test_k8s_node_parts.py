@@ -142,6 +142,54 @@ def test_a_status_is_read_back_for_the_next_node() -> None:
     assert known_status({**_pod(), "status": {"phase": "Pending"}}) is None
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "over"),
+    [
+        ("Never", 1, True),
+        ("Never", 0, True),
+        ("OnFailure", 0, True),
+        ("OnFailure", 1, False),
+        ("Always", 0, False),
+        ("Always", 1, False),
+    ],
+)
+def test_the_next_node_runs_what_has_ended_again_only_by_the_policy(policy: str, code: int, over: bool) -> None:
+    pod = _pod(policy)
+    ended = ContainerStatus(name="c", state=_ended(code), run_id="r", over=over)
+    standing = Standing(now=NOW, started=NOW, host_address="127.64.0.1", address="10.244.0.2")
+    status = pod_status(pod, GroupStatus(state=GroupState.RUNNING, containers=(ended,)), standing)
+    again = known_status({**pod, "status": status})
+    assert again is not None
+    assert again.containers[0].over is over
+    # What the predecessor said of the pod holds.
+    assert text(pod_status(pod, again, standing), "phase") == text(status, "phase")
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "own", "over"),
+    [
+        ("Always", 0, None, True),
+        ("Always", 1, None, False),
+        ("Never", 1, None, True),
+        ("Never", 0, "Always", False),
+    ],
+)
+def test_the_next_node_does_not_repeat_an_init_container(policy: str, code: int, own: str | None, over: bool) -> None:
+    pod = _pod(policy)
+    init: JsonObject = {"name": "i", "image": "a:1", **({"restartPolicy": own} if own else {})}
+    terminated: JsonObject = {"exitCode": code}
+    known: JsonObject = {"name": "i", "state": {"terminated": terminated}}
+    again = known_status(
+        {
+            **pod,
+            "spec": {"restartPolicy": policy, "initContainers": [init]},
+            "status": {"initContainerStatuses": [known]},
+        }
+    )
+    assert again is not None
+    assert again.init_containers[0].over is over
+
+
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "dir/c", "dir/d"]), st.binary(max_size=8)), max_size=5))
 def test_files_that_change_together_are_exactly_those(
     tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, bytes]]

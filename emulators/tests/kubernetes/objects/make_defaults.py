@@ -14,9 +14,11 @@ from typing import Any
 
 import yaml
 
-from make_schemas import Server
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE / "../../helpers"))
+
+from make_schemas import Server  # noqa: E402  # of the helpers, which only pytest has on its path
+
 OF_THE_SERVER = ("uid", "creationTimestamp", "managedFields", "namespace", "generation", "selfLink", "resourceVersion")
 OF_ADMISSION = {
     "Pod": ("tolerations", "priority", "preemptionPolicy", "serviceAccountName", "serviceAccount"),

@@ -16,9 +16,11 @@ from typing import Any
 
 import yaml
 
-from make_schemas import Server
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE / "../../helpers"))
+
+from make_schemas import Server  # noqa: E402  # of the helpers, which only pytest has on its path
+
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 

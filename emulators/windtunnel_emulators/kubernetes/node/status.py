@@ -305,16 +305,24 @@ def _condition(pod: JsonObject, name: str, holds: bool, reason: str, message: st
 
 def known_status(pod: JsonObject) -> GroupStatus | None:
     """What a predecessor of this node knew of the containers, as the pod's status says; None when they never ran."""
-    containers = tuple(map(_known, entries(pod, "status", "containerStatuses")))
-    inits = tuple(map(_known, entries(pod, "status", "initContainerStatuses")))
+    policy = text(pod, "spec", "restartPolicy", default="Always")
+    sidecars = {text(c, "name") for c in entries(pod, "spec", "initContainers") if text(c, "restartPolicy") == "Always"}
+    containers = tuple(_known(c, policy) for c in entries(pod, "status", "containerStatuses"))
+    # An init container that has succeeded is not run again where containers would be; one beside them is.
+    of_inits = "OnFailure" if policy == "Always" else policy
+    inits = tuple(
+        _known(c, "Always" if text(c, "name") in sidecars else of_inits)
+        for c in entries(pod, "status", "initContainerStatuses")
+    )
     if not any(c.state.phase is not Phase.WAITING or c.previous is not None for c in (*containers, *inits)):
         return None
     return GroupStatus(state=GroupState.RUNNING, containers=containers, init_containers=inits)
 
 
-def _known(status: JsonObject) -> ContainerStatus:
+def _known(status: JsonObject, policy: str) -> ContainerStatus:
     state, previous = _known_state(mapping(status, "state")), _known_state(mapping(status, "lastState"))
-    done = state is not None and state.phase is Phase.TERMINATED and state.exit_code == 0
+    ended = state is not None and state.phase is Phase.TERMINATED
+    done = ended and (policy == "Never" or (policy == "OnFailure" and state is not None and state.exit_code == 0))
     return ContainerStatus(
         name=text(status, "name"),
         state=state or ContainerState(phase=Phase.WAITING, reason="ContainerCreating"),
