@@ -75,10 +75,14 @@ class FakeImages:
 
     def __init__(self) -> None:
         self.missing: set[str] = set()
+        self.gate = asyncio.Event()
+        """Pulls wait until it is set."""
+        self.gate.set()
         self.pulls: list[tuple[str, tuple[Credentials, ...]]] = []
 
     async def get(self, reference: str, credentials: tuple[Credentials, ...], *, kept_only: bool) -> Image:
         self.pulls.append((reference, credentials))
+        await self.gate.wait()
         if reference in self.missing:
             raise ImageError(f"image {reference} is nowhere", denied=True)
         return Image(reference=reference, digest=f"sha256:{reference}")

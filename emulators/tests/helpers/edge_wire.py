@@ -143,6 +143,7 @@ class EdgeDevice:
             lambda: [file.parent for file in self._state.glob("edge/*/*/ready.json") if self._is_mine(file.parent)],
             f"the process of {name} does not start",
         )
+        self.address = str(self.ready["address"])
 
     @property
     def _state(self) -> Path:
@@ -298,7 +299,7 @@ class Probe:
         key = made.authentication.symmetric_key.primary_key
         self.client: Any = DEVICE.IoTHubModuleClient.create_from_connection_string(
             f"HostName={device.hub.name}.azure-devices.net;DeviceId={device.name};ModuleId={name};"
-            f"SharedAccessKey={key};GatewayHostName={device.ready['address']}",
+            f"SharedAccessKey={key};GatewayHostName={device.address}",
             connection_retry_interval=1,
         )
         self.sent = 0
@@ -317,9 +318,13 @@ class Probe:
         self.client.shutdown()
 
 
-def processes_of(device: str, module: str) -> set[int]:
-    """The processes of a module, by what is in their environment."""
-    wanted = {f"IOTEDGE_DEVICEID={device}".encode(), f"IOTEDGE_MODULEID={module}".encode()}
+def processes_of(device: EdgeDevice, module: str) -> set[int]:
+    """The processes of a module, by what is in their environment; no two devices have an address at one time."""
+    wanted = {
+        f"IOTEDGE_DEVICEID={device.name}".encode(),
+        f"IOTEDGE_GATEWAYHOSTNAME={device.address}".encode(),
+        f"IOTEDGE_MODULEID={module}".encode(),
+    }
     found: set[int] = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -330,7 +335,10 @@ def processes_of(device: str, module: str) -> set[int]:
 
 
 def numbers(events: list[Any], module: str) -> list[int]:
-    """What a module has sent, each number once, in the order in which the hub had them."""
+    """What a module has sent, each number once, in the order in which the hub had them.
+
+    Of answers the order says nothing: Microsoft's client gives messages to a pool of threads.
+    """
     bodies = [event.body_as_str() for event in events if event.system_properties[_MODULE] == module.encode()]
     found = [int(json.loads(body)["answer"]) if body.startswith("{") else int(body) for body in bodies]
     return list(dict.fromkeys(found))

@@ -19,7 +19,7 @@ DEVICE: Any = import_module("azure.iot.device")  # these have no types
 HUB: Any = import_module("azure.iot.hub")
 MODELS: Any = import_module("azure.iot.hub.models")
 GROUP = "iot"
-WAIT_S = 15.0
+WAIT_S = 30.0
 
 
 class Hub:

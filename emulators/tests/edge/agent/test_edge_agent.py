@@ -167,6 +167,24 @@ async def test_an_image_that_is_missing_is_tried_again_and_holds_up_nobody(bench
     assert bench.hub.status == {"code": 200, "description": ""}
 
 
+@pytest.mark.parametrize("missing", ["a:1", "none"])
+async def test_a_deployment_that_comes_during_the_steps_of_another_is_not_reported_before_it_is_done(
+    bench: Bench, missing: str
+) -> None:
+    bench.images.missing.add(missing)
+    bench.images.gate.clear()
+    bench.hub.desire(deployment(a=module("a:1")))
+    await bench.settle()
+    bench.hub.desire({"modules": {"a": {"settings": {"image": "a:2"}}}})
+    bench.hub.patches.clear()
+    bench.images.gate.set()
+    await bench.settle()
+    assert bench.runtime.last("a").spec.image.reference == "a:2"
+    (patch,) = bench.hub.patches
+    assert patch["lastDesiredVersion"] == 3
+    assert patch["lastDesiredStatus"] == {"code": 200, "description": ""}
+
+
 async def test_options_that_cannot_be_honoured_fail_with_the_reason(bench: Bench) -> None:
     settings = {"image": "a:1", "createOptions": '{"HostConfig":{"Privileged":true}}'}
     bench.hub.desire(deployment(a=module(settings=settings), b=module()))

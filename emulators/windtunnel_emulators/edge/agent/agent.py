@@ -204,11 +204,7 @@ class Agent:
             level = logging.INFO if isinstance(problem, EmptyDeployment) else logging.ERROR
             _log.log(level, "deployment %d changes nothing: %s", version_of(desired), problem)
             return
-        self._failures = {
-            name: failure
-            for name, failure in self._failures.items()
-            if failure.of == _key(deployment.modules.get(name))
-        }
+        self._forget_failures(deployment)
         self._backup.save(desired)
         self._applied(deployment)
 
@@ -223,6 +219,8 @@ class Agent:
                 await self.machine.recall(deployment.modules)
                 self._recalled = True
             await self._take_steps(deployment)
+            if self.deployment is not deployment:
+                return  # another one came meanwhile: nothing of it was done yet, and the next pass follows at once
         await self._report()
 
     async def _agree(self, deployment: AgentDeployment) -> None:
@@ -240,6 +238,7 @@ class Agent:
 
     async def _take_steps(self, deployment: AgentDeployment) -> None:
         now = self._clock.now().timestamp()
+        self._forget_failures(deployment)
         steps = planner.plan(
             self.machine.present(),
             deployment.modules,
@@ -261,6 +260,14 @@ class Agent:
                 self._note_failure(step, deployment, str(problem))
         for name in {step.module for step in steps} - failed - waiting:
             self._failures.pop(name, None)
+
+    def _forget_failures(self, deployment: AgentDeployment) -> None:
+        """Those of modules that are others now, also where a step of the former was still on its way."""
+        self._failures = {
+            name: failure
+            for name, failure in self._failures.items()
+            if failure.of == _key(deployment.modules.get(name))
+        }
 
     def _note_failure(self, step: planner.Step, deployment: AgentDeployment, why: str) -> None:
         former = self._failures.get(step.module)
