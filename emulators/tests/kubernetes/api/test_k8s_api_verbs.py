@@ -360,6 +360,8 @@ async def test_a_defined_kind_is_served_at_once_and_goes_with_its_definition(cli
     stored = await client.request("POST", FOOS, body={**foo, "spec": {"unknown": 1}, "status": {"a": 1}})
     assert stored["spec"] == {"size": 1}
     assert "status" not in stored
+    told = await refused(client, 404, "GET", f"{FOOS}/f/scale")
+    assert told["message"] == 'foos.example.org "f" not found'
     listed = await client.request("GET", "/apis/example.org/v1")
     assert [as_object(one)["name"] for one in as_list(listed["resources"])] == ["foos", "foos/status"]
     await client.request("DELETE", f"{DEFINITIONS}/foos.example.org")

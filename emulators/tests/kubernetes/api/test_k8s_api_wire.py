@@ -115,6 +115,20 @@ async def test_bodies_in_every_form(served: Served) -> None:
         assert (long.status_code, long.json()["reason"]) == (413, "RequestEntityTooLarge")
 
 
+async def test_whoever_uses_a_kind_that_is_to_go_is_warned(served: Served) -> None:
+    endpoints = "/api/v1/namespaces/default/endpoints"
+    said = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    async with served.http() as http:
+        made = await http.post(endpoints, json={"metadata": {"name": "e"}})
+        assert made.status_code == 201, made.text
+        answers = [made, *[await http.get(f"{endpoints}{rest}") for rest in ("", "/e", "/nothing")]]
+        async with http.stream("GET", endpoints, params={"watch": "true"}) as watch:
+            answers.append(watch)
+        answers.append(await http.delete(f"{endpoints}/e"))
+        assert [answer.headers.get("warning") for answer in answers] == [said] * len(answers)
+        assert "warning" not in (await http.get("/apis/discovery.k8s.io/v1/endpointslices")).headers
+
+
 async def test_warnings_are_headers(served: Served) -> None:
     async with served.http() as http:
         body = {"metadata": {"name": "w"}, "nothing": 1}

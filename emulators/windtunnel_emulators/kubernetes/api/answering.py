@@ -81,7 +81,7 @@ async def _watch(reply: WatchReply, receive: Receive, send: Send, clock: Clock, 
         asyncio.ensure_future(_end_when_gone(member, receive)),
     ]
     try:
-        start = [(b"content-type", form.content_type), _UNCACHED]
+        start = [(b"content-type", form.content_type), _UNCACHED, *reply.headers]
         await send({"type": "http.response.start", "status": 200, "headers": start})
         # The head goes out at once: clients wait for it before they say that the watch has begun.
         await send({"type": "http.response.body", "body": b"", "more_body": True})

@@ -15,13 +15,14 @@ from windtunnel_emulators.kubernetes.api.failures import (
     failure,
     forbidden,
     method_not_allowed,
+    not_found,
     translated,
     unknown_path,
     unknown_resource,
 )
 from windtunnel_emulators.kubernetes.api.negotiation import media_type, negotiate
 from windtunnel_emulators.kubernetes.api.options import DeleteOptions, delete_options, write_options
-from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply, WatchReply
+from windtunnel_emulators.kubernetes.api.replies import ListReply, ObjectReply, PassedOn, WatchReply
 from windtunnel_emulators.kubernetes.api.requests import Target
 from windtunnel_emulators.kubernetes.api.scale import scale_of, scaled
 from windtunnel_emulators.kubernetes.api.selectors import exact_name
@@ -114,12 +115,20 @@ class Handler:
 
     async def handle(self, call: Call, target: Target, user: User) -> Reply:
         """Carry out a request. Raises ``Failure``."""
+        served = self._registry.find(target.group, target.version, target.plural)
+        deprecation = () if served is None else bodies.warning_headers(rules.deprecation(served))
         try:
-            return await self._handle(call, target, user)
-        except ObjectProblem as problem:
-            served = self._registry.find(target.group, target.version, target.plural)
-            kind = target.plural if served is None else served.kind.name
-            raise translated(problem, target.group, kind, target.name) from problem
+            try:
+                reply = await self._handle(call, target, user)
+            except ObjectProblem as problem:
+                kind = target.plural if served is None else served.kind.name
+                raise translated(problem, target.group, kind, target.name) from problem
+        except Failure as refusal:
+            refusal.headers = (*deprecation, *refusal.headers)
+            raise
+        if not deprecation or isinstance(reply, PassedOn):
+            return reply
+        return replace(reply, headers=(*deprecation, *reply.headers))
 
     async def _handle(self, call: Call, target: Target, user: User) -> Reply:
         verb = verb_of(call, target)
@@ -275,7 +284,8 @@ class Handler:
         known = {sub.name: sub for sub in served.info.subresources}
         sub = known.get(target.subresource)
         if sub is None:
-            raise unknown_resource()
+            # Of custom kinds the real server says it of the object, whether it is there or not.
+            raise not_found(served.kind.group, served.kind.plural, target.name) if served.custom else unknown_resource()
         if verb not in sub.verbs:
             raise method_not_allowed()
         if target.subresource == "status":

@@ -48,6 +48,7 @@ class WatchReply:
     watch: Watch
     served: Served
     form: Form
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

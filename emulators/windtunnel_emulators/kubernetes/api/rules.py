@@ -58,6 +58,12 @@ _JOBS_ORPHAN = (
 )
 
 
+_DEPRECATED = {
+    ("endpoints", "v1"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("componentstatuses", "v1"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
     """An object that was sent, and what is odd about it."""
@@ -84,6 +90,12 @@ def returns_deleted(served: Served) -> bool:
 def default_policy(served: Served) -> str:
     """What becomes of dependents when the request does not say it; empty for the garbage collector's own way."""
     return "Orphan" if served.storage in _ORPHANED else ""
+
+
+def deprecation(served: Served) -> tuple[str, ...]:
+    """What is said, whatever the verb and the outcome, to those who use a version that is to go."""
+    found = _DEPRECATED.get((served.storage, served.kind.version))
+    return () if found is None else (found,)
 
 
 def deletion_warnings(served: Served, options: DeleteOptions) -> tuple[str, ...]:
