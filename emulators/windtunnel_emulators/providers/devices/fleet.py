@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import re
 import shutil
+import zlib
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.edge.device import DeviceFile
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import Json
     from windtunnel_emulators.world import World
 
-_ADDRESS_BLOCK = 1
-"""127.0.1.x come first, behind the hubs."""
+_FIRST_BLOCK, _BLOCKS = 1, 200
+"""Devices are at 127.0.1.x to 127.0.200.x, behind the hubs. Where they begin to look depends on the state folder: a
+device that starts again finds its address free then, whatever other emulators have started meanwhile."""
 _LONGEST_NAME = 80
 _STOP_S = 0.8
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class Fleet:
     def __init__(self, world: World) -> None:
         self._world = world
         self._folder = world.folder / "edge"
+        self._block = _FIRST_BLOCK + zlib.crc32(os.fsencode(world.folder)) % _BLOCKS
         self._authority = CertificateAuthority(world.folder / "tls")
         self._processes: dict[str, dict[str, EdgeProcess]] = {}
         self._hubs: dict[str, tuple[Hub, Listening]] = {}
@@ -168,7 +172,7 @@ class Fleet:
             if known is not None:
                 return known
         try:
-            place = addresses.take(self._world.store, name, device, first_block=_ADDRESS_BLOCK)
+            place = addresses.take(self._world.store, name, device, first_block=self._block)
         except addresses.NoAddress as problem:
             raise CannotStart(str(problem)) from problem
         # Its process takes the port in a moment; among hubs and devices the address is this one's by the store.
