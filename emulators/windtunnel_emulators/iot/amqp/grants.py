@@ -130,5 +130,5 @@ def _jwt_expiry(token: str) -> float:
     payload = token.split(".")[1]
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims).exp
-    except (msgspec.DecodeError, binascii.Error) as problem:
+    except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError) as problem:
         raise unauthorized("The token tells no expiry.") from problem
