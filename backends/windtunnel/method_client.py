@@ -56,6 +56,15 @@ class MethodClient:
         if answer.status != 200:
             code, said = said_of(answer.text(2000), "no reason given")
             number = f", {code}" if code else ""
+            if answer.status == 504:
+                raise ScoringFailed(
+                    f"the module at {self.endpoint.scoring_uri} did not answer within {_RESPONSE_S} s"
+                    f" ({answer.status}{number}): {said}",
+                    status=answer.status,
+                    body=answer.text(2000),
+                    way_out="Give it less at once, or send it messages (--source), which wait as long as it takes; its"
+                    " log says what it does: `windtunnel logs`.",
+                )
             raise ScoringFailed(
                 f"the module at {self.endpoint.scoring_uri} cannot be reached ({answer.status}{number}): {said}",
                 status=answer.status,

@@ -89,6 +89,7 @@ class EdgeAdapter:
         device = spec.edge.device or self._device
         there = self._hubs.get(hub_name)
         if there is not None:
+            there.has_device(device)  # one that is no edge device is refused before an image is built for it
             self._refuse_taken_name(spec, there, device)
         registry = self._work.registry(self._settings.location)
         if registry.admin is None:
