@@ -13,6 +13,7 @@ from proton import Collector, Connection, Delivery, Event, Link, ProtonException
 
 from windtunnel_emulators.iot.amqp.encoding import AMQP_HEADER, FRAME_HEAD, PROTOCOL_HEAD
 from windtunnel_emulators.iot.amqp.errors import (
+    DECODE_ERROR,
     FORCED,
     INTERNAL,
     TOO_LARGE,
@@ -179,6 +180,14 @@ class AmqpConnection(asyncio.Protocol):
             self._flush()
         except ProtonException:
             _log.exception("AMQP of %s: the connection of %s is given up", self._endpoint.name, self.peer)
+            self._hang_up()
+        except UnicodeDecodeError as problem:
+            # Proton's binding raises it where a name is asked for, which came as other bytes.
+            why = AmqpRefusal(DECODE_ERROR, f"A text is no UTF-8: {problem.reason}.")
+            _log.warning("AMQP of %s: %s: %s", self._endpoint.name, self.peer, why.message)
+            self._proton.condition = condition_of(why)
+            self._proton.close()
+            self._flush()
             self._hang_up()
         finally:
             self._working = False
