@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -98,15 +98,27 @@ def hub(launched: Launched) -> Hub:
     return Hub(launched, "sessionHub")
 
 
+def missing(why: str) -> NoReturn:
+    """What a session needs is not here; in CI it has to be."""
+    if os.environ.get("WINDTUNNEL_CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture
+def transport(request: pytest.FixtureRequest, hub: Hub) -> str:
+    """``mqtt`` or ``websocket``, as a test's parameter says."""
+    if request.param == "websocket" and not hub.has_web_sockets:
+        missing("port 443 may not be bound here, which is where WebSockets have to be")
+    return str(request.param)
+
+
 @pytest.fixture
 def node(launched: Launched) -> Iterator[Callable[..., Talker]]:
     """Starts ``node SCRIPT`` with a connection string; ended at the end."""
     modules, program = os.environ.get("WINDTUNNEL_NODE_MODULES"), shutil.which("node")
     if not modules or program is None:
-        why = "Node or WINDTUNNEL_NODE_MODULES (a folder with azure-iot-device and azure-iothub) is missing"
-        if os.environ.get("WINDTUNNEL_CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+        missing("Node or WINDTUNNEL_NODE_MODULES (a folder with azure-iot-device and azure-iothub) is missing")
     talkers: list[Talker] = []
 
     def start(script: str, connection_string: str, **environment: str) -> Talker:

@@ -33,13 +33,13 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.mark.parametrize("websockets", [False, True], ids=["mqtt", "websocket"])
-def test_a_python_device_lives_its_life(hub: Hub, websockets: bool) -> None:
-    if websockets and not hub.has_web_sockets:
-        pytest.skip("port 443 may not be bound here, which is where WebSockets have to be")
-    name = f"python-{'ws' if websockets else 'mqtt'}"
+@pytest.mark.parametrize("transport", ["mqtt", "websocket"], indirect=True)
+def test_a_python_device_lives_its_life(hub: Hub, transport: str) -> None:
+    name = f"python-{transport}"
     registry = hub.registry
-    client: Any = DEVICE.IoTHubDeviceClient.create_from_connection_string(hub.new_device(name), websockets=websockets)
+    client: Any = DEVICE.IoTHubDeviceClient.create_from_connection_string(
+        hub.new_device(name), websockets=transport == "websocket"
+    )
     patches: queue.Queue[Any] = queue.Queue()
     commands: queue.Queue[Any] = queue.Queue()
     client.connect()
