@@ -121,3 +121,12 @@ def test_a_module_of_somebody_elses_is_left_alone(shell: Shell, model_file: Path
     assert "the device has a module 'theirs' already, which is not this service's" in err
     assert shell.json("score", "own", "--target", "iotedge", "--input", "-", stdin=ONE) == ONES_ANSWER
     shell.run("delete", "own", "--target", "iotedge")
+
+
+def test_an_image_that_cannot_be_had_is_no_success(shell: Shell, model_file: Path) -> None:
+    _, err = shell.run("deploy", str(model_file), "--name", "blind", "--target", "iotedge",
+                       "--module", "eye=nosuch.invalid/eye:1", code=1)  # fmt: skip
+    assert "no module 'eye'" in err
+    assert "nosuch.invalid/eye:1" in err.partition("no module 'eye'")[2]
+    assert "Failed" in shell.run("show", "blind", "--target", "iotedge")[0]
+    shell.run("delete", "blind", "--target", "iotedge")

@@ -28,11 +28,13 @@ def view(
     connected: str = "Connected",
     module_connected: str = "Connected",
     active: str = "2026-11-25T11:00:01Z",
+    further: tuple[str, ...] = (),
+    others: dict[str, object] | None = None,
 ) -> EdgeView:
     reported: dict[str, object] = {
         "lastDesiredVersion": version,
         "lastDesiredStatus": {"code": code, "description": description},
-        "modules": {"ml": module} if module is not None else {},
+        "modules": {**({"ml": module} if module is not None else {}), **(others or {})},
     }
     agent = {"connectionState": connected, "properties": {"desired": {"$version": 2}, "reported": reported}}
     return EdgeView(
@@ -42,7 +44,7 @@ def view(
         host="h.azure-devices.net",
         location="westeurope",
         module={"settings": {"image": IMAGE}, "env": {"A": {"value": "1"}, "WINDTUNNEL_SERVICE": {"value": "{}"}}},
-        info=Info(model="m", created="2026-11-25T11:00:00+00:00", tags={"a": "b"}),
+        info=Info(model="m", created="2026-11-25T11:00:00+00:00", tags={"a": "b"}, modules=further),
         agent=cast("JsonObject", agent),
         twin={"connectionState": module_connected, "lastActivityTime": active},
     )
@@ -66,6 +68,37 @@ def old(seconds: int) -> str:
         (view(code=412, description="no such schema"), ServiceState.FAILED, r"refuses .*\(412\): no such schema"),
         (view(code=500, description="no such image"), ServiceState.FAILED, "could not do it: no such image"),
         (view(module("running"), code=500, description="another"), ServiceState.HEALTHY, None),
+        (
+            view(module("running"), code=500, description="no such image", further=("eye",)),
+            ServiceState.FAILED,
+            "no module 'eye': the device's agent could not do it: no such image",
+        ),
+        (
+            view(module("running"), code=500, description="no", further=("eye",), others={"eye": module("backoff")}),
+            ServiceState.FAILED,
+            "no module 'eye': the device's agent could not do it: no",
+        ),
+        (
+            view(
+                module("running"),
+                code=500,
+                further=("eye",),
+                others={"eye": module("unknown", lastStartTimeUtc="0001-01-01T00:00:00Z")},
+            ),
+            ServiceState.FAILED,
+            "no module 'eye'",
+        ),
+        (
+            view(
+                module("running"),
+                code=500,
+                further=("eye",),
+                others={"eye": module("backoff", lastStartTimeUtc=old(9))},
+            ),
+            ServiceState.HEALTHY,
+            None,
+        ),
+        (view(module("running"), further=("eye",)), ServiceState.HEALTHY, None),
         (view(), ServiceState.TRANSITIONING, None),
         (view(module("unknown")), ServiceState.TRANSITIONING, None),
         (view(module("backoff", exitCode=3)), ServiceState.FAILED, "exit code 3 .*Did your init method fail"),

@@ -117,12 +117,27 @@ class EdgeView:
         if not self._is_current():
             return self._not_there(code, said)
         if status == "running":
+            lost = self._lost()
+            if code == 500 and lost:
+                return (
+                    ServiceState.FAILED,
+                    f"Error: no module {', '.join(lost)}: the device's agent could not do it: {said}",
+                )
             return self._running(now)
         if status == "unhealthy":
             return ServiceState.UNHEALTHY, as_str(self._module_reported.get("statusDescription")) or status
         if status in _ENDED:
             return ServiceState.FAILED, self._ending(status)
         return self._not_there(code, said)
+
+    def _lost(self) -> list[str]:
+        """The modules that came with the service and never started; one that has ended did."""
+        modules = as_object(self._reported.get("modules"))
+        started = {
+            name: read_time(as_str(as_object(modules.get(name)).get("lastStartTimeUtc"))) for name in self.info.modules
+        }
+        # An agent writes the year 1 for never.
+        return [repr(name) for name, time in started.items() if time is None or time.year == 1]
 
     def _is_current(self) -> bool:
         """Whether what is reported is the image that is desired, and not the one before it."""
