@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mqtt_peers import KEY, OTHER
 from windtunnel_emulators.edge.interface import EdgeProblem, Message, Outcome, Target, Unreachable
-from windtunnel_emulators.iot.hub.identity import Identity, Keys, Who
+from windtunnel_emulators.iot.hub.identity import EDGE_HUB, Identity, Keys, Who
 from windtunnel_emulators.iot.hub.twins import merged
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from windtunnel_emulators.jsontypes import JsonObject
 
 NOBODY = Keys("", "")
+DEVICE = "edge"
+OWN = Who(DEVICE, EDGE_HUB)
+ADDRESS = "127.0.1.9"
 
 
 class FakeIdentities:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_fakes import FakeCloud, FakeIdentities, MemoryQueues
+from edge_fakes import ADDRESS, DEVICE, OWN, FakeCloud, FakeIdentities, MemoryQueues
 from mqtt_peers import HOST, Peer
 from windtunnel_emulators.clock import ManualClock
 from windtunnel_emulators.edge.hub.definition import EdgeDefinition
 from windtunnel_emulators.edge.hub.hub import LONGEST_KEEP_ALIVE_S, EdgeHub
-from windtunnel_emulators.iot.hub.identity import EDGE_HUB, Who
+from windtunnel_emulators.iot.hub.identity import Who
 from windtunnel_emulators.store import Store
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from windtunnel_emulators.jsontypes import JsonObject
-
-DEVICE = "edge"
-OWN = Who(DEVICE, EDGE_HUB)
-ADDRESS = "127.0.1.9"
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge_fakes import ADDRESS, DEVICE, OWN
 from mqtt_peers import HOST, OTHER
-from tests.edge.hub.conftest import ADDRESS, DEVICE, OWN
 from windtunnel_emulators.edge.hub.status import status
 from windtunnel_emulators.iot.hub.identity import Who
 from windtunnel_emulators.iot.hub.topics import Feed

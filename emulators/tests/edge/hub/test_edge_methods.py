@@ -10,8 +10,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from edge_fakes import DEVICE, OWN
 from mqtt_peers import HOST, KEY, token
-from tests.edge.hub.conftest import DEVICE, OWN
 from windtunnel_emulators.edge.hub.api import EdgeApi
 from windtunnel_emulators.edge.interface import Unreachable
 from windtunnel_emulators.iot.hub import bags

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.edge.hub.conftest import DEVICE, OWN
+from edge_fakes import DEVICE, OWN
 from windtunnel_emulators.edge.hub.merging import collapsed, difference
 from windtunnel_emulators.edge.interface import Kind, Refused, Unreachable
 from windtunnel_emulators.iot.hub.identity import Who

@@ -21,7 +21,7 @@ from windtunnel_emulators.iot.service.access import Access
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.iot.conftest import Place
+    from iot_place import Place
     from windtunnel_emulators.iot.amqp.connection import AmqpConnection
 
 SILENT_S = 31.0

@@ -15,7 +15,7 @@ from windtunnel_emulators.iot.hub.policies import Policy
 from windtunnel_emulators.iot.mqtt.packets import ConnAck, Connect, Disconnect, PingReq, PingResp, Publish, Subscribe
 
 if TYPE_CHECKING:
-    from tests.iot.conftest import Place
+    from iot_place import Place
     from windtunnel_emulators.iot.mqtt.packets import Packet
 
 HOST = "hub1.azure-devices.net"

@@ -18,7 +18,8 @@ from windtunnel_emulators.iot.mqtt.packets import PubAck, Publish, SubAck, Unsub
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from tests.iot.conftest import Peer, Place
+    from iot_place import Place
+    from mqtt_peers import Peer
     from windtunnel_emulators.iot.hub.messages import Message
 
 EVENTS = "devices/d/messages/events/"

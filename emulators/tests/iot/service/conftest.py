@@ -11,7 +11,7 @@ from iot_api import Api
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.iot.conftest import Place
+    from iot_place import Place
 
 
 @pytest.fixture

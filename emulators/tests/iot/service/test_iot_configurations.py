@@ -10,7 +10,7 @@ from iot_manifests import AGENT, HUB, MODULE, layer, manifest
 
 if TYPE_CHECKING:
     from iot_api import Api
-    from tests.iot.conftest import Place
+    from iot_place import Place
 
 DEVICE = {"deviceContent": {"properties.desired.rate": 5}}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from iot_api import Api
 from iot_manifests import AGENT, HUB, MODULE, layer, manifest
-from tests.iot.conftest import Place
+from iot_place import Place
 from windtunnel_emulators.iot.hub.changes import Change
 
 OTHER = {**MODULE, "settings": {"image": "localhost:5000/other:2"}}

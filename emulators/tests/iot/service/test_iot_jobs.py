@@ -14,8 +14,8 @@ from windtunnel_emulators.iot.mqtt.packets import Publish, SubAck
 from windtunnel_emulators.iot.service.jobs import MOST_ACTIVE
 
 if TYPE_CHECKING:
+    from iot_place import Place
     from mqtt_peers import Peer
-    from tests.iot.conftest import Place
 
 METHODS = "$iothub/methods/POST/#"
 UPDATE = {"type": "scheduleUpdateTwin", "queryCondition": "*", "updateTwin": {"etag": "*", "tags": {"done": True}}}
