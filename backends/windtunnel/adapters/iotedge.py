@@ -254,8 +254,9 @@ class EdgeAdapter:
 
     def _delete(self, name: str) -> bool:
         try:
-            device = self._view(name).device
-            gone = self._work.change(self._hub_of(name), device, lambda deployment: deployment.without_service(name))
+            view, hub = self._view(name), self._hub_of(name)
+            gone = self._work.change(hub, view.device, lambda deployment: deployment.without_service(name))
+            self._work.removed(hub, view.device, frozenset((name, *view.info.modules)))
         except NotFound:
             gone = False
         self._records.remove(self.target, name)

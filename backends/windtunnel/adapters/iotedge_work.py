@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 DEVICE_PACKAGE = "azure-iot-device"
 ONLINE_LIMIT_S = 60.0
 """How long a device may take to connect."""
+REMOVED_LIMIT_S = 60.0
+"""How long a deletion waits for the device's agent."""
 LEASE_S = 60.0
 _POLL_S = 0.1
 _TRIES = 5
@@ -99,6 +101,20 @@ class EdgeWork(Building):
             f"the modules of device {device!r} are set by somebody else at the same time",
             way_out="Wait for it to end, then try again.",
         )
+
+    def removed(self, hub: Hub, device: str, names: frozenset[str]) -> None:
+        """Returns once the device's agent reports none of these modules any more, or after a while.
+
+        A device that is offline removes them when it is back; a module that is desired again is somebody's new one.
+        """
+        ends = time.monotonic() + REMOVED_LIMIT_S
+        while time.monotonic() < ends:
+            agent = hub.module_twin(device, AGENT)
+            reported = as_object(as_object(as_object(agent.get("properties")).get("reported")).get("modules"))
+            desired = EdgeDeployment.read(agent, {}).modules
+            if not is_online(agent) or not (names & reported.keys()) - desired.keys():
+                return
+            time.sleep(_POLL_S)
 
     def logs(self, hub: Hub, device: str, name: str, tail: int) -> str:
         """The end of a module's output; less than was asked for where an answer could not hold it."""
