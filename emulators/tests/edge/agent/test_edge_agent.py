@@ -167,6 +167,19 @@ async def test_an_image_that_is_missing_is_tried_again_and_holds_up_nobody(bench
     assert bench.hub.status == {"code": 200, "description": ""}
 
 
+async def test_other_credentials_are_tried_at_once(bench: Bench) -> None:
+    bench.images.missing.add("a:1")
+    bench.hub.desire(deployment(a=module("a:1")))
+    await bench.settle()
+    assert bench.hub.module("a")["runtimeStatus"] == "backoff"
+    bench.images.missing.clear()
+    registry: JsonObject = {"r": {"address": "r.azurecr.io", "username": "u", "password": "p"}}
+    bench.hub.desire({"runtime": {"settings": {"registryCredentials": registry}}})
+    await bench.settle()
+    assert bench.runtime.running == ["a"]
+    assert bench.hub.status == {"code": 200, "description": ""}
+
+
 @pytest.mark.parametrize("missing", ["a:1", "none"])
 async def test_a_deployment_that_comes_during_the_steps_of_another_is_not_reported_before_it_is_done(
     bench: Bench, missing: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from windtunnel_emulators.clock import Clock, Pace
     from windtunnel_emulators.edge.agent.backup import Backup
     from windtunnel_emulators.edge.agent.machine import Machine
-    from windtunnel_emulators.iot.manifests.deployment import Module
     from windtunnel_emulators.jsontypes import JsonObject
 
 _BOOT_S = 5.0
@@ -264,16 +264,14 @@ class Agent:
     def _forget_failures(self, deployment: AgentDeployment) -> None:
         """Those of modules that are others now, also where a step of the former was still on its way."""
         self._failures = {
-            name: failure
-            for name, failure in self._failures.items()
-            if failure.of == _key(deployment.modules.get(name))
+            name: failure for name, failure in self._failures.items() if failure.of == _of(name, deployment)
         }
 
     def _note_failure(self, step: planner.Step, deployment: AgentDeployment, why: str) -> None:
         former = self._failures.get(step.module)
         times = 0 if former is None else former.times
         self._failures[step.module] = _Failure(
-            of=_key(deployment.modules.get(step.module)),
+            of=_of(step.module, deployment),
             why=why,
             times=times + 1,
             # A start that failed counts as an end: the restart policy has the word.
@@ -381,8 +379,12 @@ def version_of(desired: JsonObject) -> int:
     return version if isinstance(version, int) else 0
 
 
-def _key(spec: Module | None) -> str:
-    return "" if spec is None else specs.key_of(spec)
+def _of(name: str, deployment: AgentDeployment) -> str:
+    """What a module's steps depend on: with other credentials it is another module, as for the real agent."""
+    spec = deployment.modules.get(name)
+    known = [f"{one.server} {one.username} {one.password}" for one in specs.credentials_of(deployment)]
+    digest = hashlib.sha256("\n".join(known).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest if spec is None else f"{specs.key_of(spec)} {digest}"
 
 
 def _nobody(deployment: AgentDeployment) -> None:
