@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windtunnel_emulators.edge.agent.create_options import (
@@ -76,6 +76,7 @@ def test_what_is_refused_is_named(options: JsonObject, kind: type[Exception], sa
         parse(options)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.dictionaries(keys, json, max_size=4))
 def test_whatever_comes_is_read_or_refused(options: JsonObject) -> None:
     inside: JsonObject = {"HostConfig": options}
