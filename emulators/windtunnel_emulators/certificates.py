@@ -55,12 +55,12 @@ def make_authority(*, now: datetime, domains: tuple[str, ...]) -> Certificate:
         .not_valid_before(now - _EARLIER)
         .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .add_extension(x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return _pem(certificate, key)
+    return paired(certificate, key)
 
 
 def make_server(
@@ -88,17 +88,18 @@ def make_server(
         .not_valid_before(now - _EARLIER)
         .not_valid_after(min(now + _SERVER_LIFE, authority.ends))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    return _pem(certificate, key)
+    return paired(certificate, key)
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Of an authority, or of whom a certificate authenticates."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,
@@ -112,7 +113,8 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Certificate:
+def paired(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Certificate:
+    """A certificate and its key, as files have them."""
     return Certificate(
         certificate=certificate.public_bytes(serialization.Encoding.PEM),
         key=key.private_bytes(

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from windtunnel_emulators.certificates import Certificate
+from windtunnel_emulators.certificates import Certificate, key_usage, paired
 from windtunnel_emulators.edge.workload.secrets import Issued
 
 _AUTHORITY_LIFE = timedelta(days=365)
@@ -27,10 +27,10 @@ def make_authority(now: datetime) -> Certificate:
     certificate = (
         _builder(name, name, key.public_key(), now, ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return _pair(certificate, key)
+    return paired(certificate, key)
 
 
 def load(certificate: bytes, key: bytes) -> Certificate | None:
@@ -58,7 +58,7 @@ def issue(authority: Certificate, name: str, *, now: datetime, identity: bool) -
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]), issuer.subject, key.public_key(), now, ends
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
     )
@@ -66,7 +66,7 @@ def issue(authority: Certificate, name: str, *, now: datetime, identity: bool) -
     if alternative is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
     certificate = builder.sign(signer, hashes.SHA256())
-    pair = _pair(certificate, key)
+    pair = paired(certificate, key)
     chain = pair.certificate + authority.certificate
     return Issued(chain=chain.decode("ascii"), key=pair.key.decode("ascii"), expires=ends)
 
@@ -90,28 +90,4 @@ def _builder(
         .not_valid_before(now - _EARLIER)
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Certificate:
-    return Certificate(
-        certificate=certificate.public_bytes(serialization.Encoding.PEM),
-        key=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-        ends=certificate.not_valid_after_utc,
     )
