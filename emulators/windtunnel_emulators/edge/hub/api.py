@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.asgi import ClientGone, respond_json
+from windtunnel_emulators.asgi import respond_json
 from windtunnel_emulators.edge.hub import module_calls
 from windtunnel_emulators.edge.hub.hub import LONGEST_KEEP_ALIVE_S
 from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
-from windtunnel_emulators.iot.service.answers import send_error
+from windtunnel_emulators.iot.service.answers import logged, send_error
 from windtunnel_emulators.iot.service.requests import headers_of, path_segments, query_of, read_body
 from windtunnel_emulators.iot.service.upgrades import WEB_SOCKET, upgrade
-from windtunnel_emulators.logs import log_request
 
 if TYPE_CHECKING:
-    from windtunnel_emulators.asgi import Message, Receive, Scope, Send
+    from windtunnel_emulators.asgi import Receive, Scope, Send
     from windtunnel_emulators.edge.hub.hub import EdgeHub
 
 
@@ -25,22 +24,7 @@ class EdgeApi:
         self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        clock = self._hub.clock
-        started, status = clock.monotonic(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            if await self._respond(scope, receive, noted):
-                status = 101
-        except ClientGone:
-            status = 499
-        finally:
-            log_request(scope, status, clock.monotonic() - started)
+        await logged(self._hub.clock, scope, send, lambda noted: self._respond(scope, receive, noted))
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer; True when the connection was taken over instead."""

@@ -7,17 +7,39 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from windtunnel_emulators.asgi import respond, respond_json
+from windtunnel_emulators.asgi import ClientGone, respond, respond_json
+from windtunnel_emulators.logs import log_request
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from windtunnel_emulators.asgi import Send
+    from windtunnel_emulators.asgi import Message, Scope, Send
+    from windtunnel_emulators.clock import Clock
     from windtunnel_emulators.iot.hub.errors import HubError
     from windtunnel_emulators.iot.service.requests import Answer
     from windtunnel_emulators.jsontypes import JsonObject
 
 _ERROR_HEADER = b"iothub-errorcode"
+
+
+async def logged(clock: Clock, scope: Scope, send: Send, respond_to: Callable[[Send], Awaitable[bool]]) -> None:
+    """Answer one request, and log its line. ``respond_to`` tells whether the connection was taken over instead."""
+    started, status = clock.monotonic(), 0
+
+    async def noted(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+
+    try:
+        if await respond_to(noted):
+            status = 101
+    except ClientGone:
+        status = 499
+    finally:
+        log_request(scope, status, clock.monotonic() - started)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from windtunnel_emulators.asgi import ClientGone
 from windtunnel_emulators.iot.hub.errors import HubError, argument_invalid
 from windtunnel_emulators.iot.service import (
     bulk,
@@ -21,18 +20,17 @@ from windtunnel_emulators.iot.service import (
     unbuilt,
 )
 from windtunnel_emulators.iot.service.access import Access, check_rights
-from windtunnel_emulators.iot.service.answers import send_answer, send_error
+from windtunnel_emulators.iot.service.answers import logged, send_answer, send_error
 from windtunnel_emulators.iot.service.deploying import Deployer
 from windtunnel_emulators.iot.service.job_runner import JobRunner
 from windtunnel_emulators.iot.service.requests import Request, headers_of, path_segments, query_of, read_body
 from windtunnel_emulators.iot.service.routes import find
 from windtunnel_emulators.iot.service.upgrades import WEB_SOCKET, upgrade
-from windtunnel_emulators.logs import log_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from windtunnel_emulators.asgi import Message, Receive, Scope, Send
+    from windtunnel_emulators.asgi import Receive, Scope, Send
     from windtunnel_emulators.iot.hub.hub import Hub
     from windtunnel_emulators.iot.service.requests import Answer
     from windtunnel_emulators.iot.service.routes import Route
@@ -65,22 +63,7 @@ class ServiceApi:
         self._runner = JobRunner(hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        clock = self._hub.clock
-        started, status = clock.monotonic(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            if await self._respond(scope, receive, noted):
-                status = 101
-        except ClientGone:
-            status = 499
-        finally:
-            log_request(scope, status, clock.monotonic() - started)
+        await logged(self._hub.clock, scope, send, lambda noted: self._respond(scope, receive, noted))
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer; True when the connection was taken over instead."""
