@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import ssl
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from azure.identity import ClientSecretCredential
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -95,6 +96,13 @@ def _launched(folder: Path) -> Generator[Launched]:
         finally:
             process.terminate()
             process.wait(timeout=_DEADLINE_S)
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What clients leave is collected with the test that it is of."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

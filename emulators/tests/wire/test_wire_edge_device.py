@@ -6,26 +6,20 @@ they are written on azure-iot-device; what they send is read by azure-eventhub.
 
 from __future__ import annotations
 
-import gc
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edge_wire import SENSOR, EdgeDevice, Images, Probe, Reader, module, numbers, processes_of
-from iot_wire import MODELS, Hub, eventually, trusting
+from iot_wire import MODELS, SDK_LEFTOVERS, Hub, eventually, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.wire.conftest import Launch, Launched
 
-# paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = SDK_LEFTOVERS
 ROUTES = {
     "in": (
         "FROM /messages/modules/sensor/outputs/temperatureOutput"
@@ -38,13 +32,6 @@ NUMBERS = {
     "in": 'FROM /messages/modules/probe/outputs/numbers INTO BrokeredEndpoint("/modules/model/inputs/amlInput")',
     "out": ROUTES["out"],
 }
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho leaves is collected with the test that it is of."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
-
 from edge_wire import EdgeDevice, Images, Probe, Reader, module, numbers, processes_of
-from iot_wire import Hub, eventually, trusting
+from iot_wire import SDK_LEFTOVERS, Hub, eventually, trusting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.wire.conftest import Launch
 
-# paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = SDK_LEFTOVERS
 ROUTES = {
     "raw": "FROM /messages/modules/probe/outputs/numbers INTO $upstream",
     "in": 'FROM /messages/modules/probe/outputs/numbers INTO BrokeredEndpoint("/modules/model/inputs/amlInput")',
     "out": "FROM /messages/modules/model/outputs/amlOutput INTO $upstream",
 }
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho leaves is collected with the test that it is of."""
-    yield
-    gc.collect()
 
 
 def test_a_device_survives_its_cloud_and_is_adopted_by_the_next_one(launch: Launch, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import random
 import signal
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_wire import EdgeDevice, Images, Probe, Reader, module, numbers, processes_of
-from iot_wire import DEVICE, Hub, eventually, trusting
+from iot_wire import DEVICE, SDK_LEFTOVERS, Hub, eventually, trusting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.wire.conftest import Launch
@@ -28,10 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [
     # In `tox -e iot`, where nothing runs beside it: other emulators would take the addresses of those that are killed.
     pytest.mark.iot_clients,
-    # paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
+    *SDK_LEFTOVERS,
 ]
 KILLS = int(os.environ.get("WINDTUNNEL_TEST_SOAK_KILLS", "6"))
 SEED = int(os.environ.get("WINDTUNNEL_TEST_SOAK_SEED", "5"))
@@ -41,13 +36,6 @@ ROUTES = {
     "in": 'FROM /messages/modules/probe/outputs/numbers INTO BrokeredEndpoint("/modules/model/inputs/amlInput")',
     "back": 'FROM /messages/modules/model/outputs/amlOutput INTO BrokeredEndpoint("/modules/probe/inputs/answers")',
 }
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho leaves is collected with the test that it is of."""
-    yield
-    gc.collect()
 
 
 class Stream:

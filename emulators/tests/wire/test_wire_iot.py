@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import hmac
 import time
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msrest.exceptions import HttpOperationError
 
-from iot_wire import DEVICE, GROUP, HUB, MODELS, WAIT_S, Hub, eventually, trusting
+from iot_wire import DEVICE, GROUP, HUB, MODELS, SDK_LEFTOVERS, WAIT_S, Hub, eventually, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,19 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "wireHub"
 
-# paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with, and those of refused connections.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho leaves is collected with the test that it is of."""
-    yield
-    gc.collect()
+pytestmark = SDK_LEFTOVERS
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from iot_wire import DEVICE, GROUP, HUB, WAIT_S, Hub, eventually, trusting
+from iot_wire import DEVICE, GROUP, HUB, SDK_LEFTOVERS, WAIT_S, Hub, eventually, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -31,18 +30,7 @@ PYAMQP_ERRORS: Any = import_module("azure.eventhub._pyamqp.error")
 UAMQP: Any = import_module("uamqp")
 ACCESS_TOKEN: Any = import_module("azure.core.credentials").AccessToken
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho and uamqp leave is collected with the test that it is of."""
-    yield
-    gc.collect()
+pytestmark = SDK_LEFTOVERS
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import re
 from importlib import import_module
@@ -12,7 +11,7 @@ import pytest
 from msrest.exceptions import HttpOperationError
 
 from iot_manifests import AGENT, HUB, MODULE, layer, manifest
-from iot_wire import DEVICE, MODELS, WAIT_S, Hub, eventually, trusting
+from iot_wire import DEVICE, MODELS, SDK_LEFTOVERS, WAIT_S, Hub, eventually, trusting
 from iot_wire import HUB as CLIENTS
 from windtunnel_emulators.iot.service.app import ROUTES
 from windtunnel_emulators.iot.service.routes import find
@@ -25,19 +24,7 @@ if TYPE_CHECKING:
 
 OPERATIONS: Any = import_module("azure.iot.hub.protocol.operations")
 
-# paho 1.6, under azure-iot-device, leaves sockets open that it wakes itself up with.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What paho leaves is collected with the test that it is of."""
-    yield
-    gc.collect()
+pytestmark = SDK_LEFTOVERS
 
 
 @pytest.fixture(scope="module")

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import queue
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from edge_wire import Reader
-from iot_wire import DEVICE, HUB, MODELS, Hub, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from iot_wire import DEVICE, HUB, MODELS, SDK_LEFTOVERS, Hub, eventually
 
 pytestmark = [
     pytest.mark.iot_clients,
-    # paho 1.6, under azure-iot-device, and uamqp leave sockets open.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <s:pytest.PytestUnraisableExceptionWarning"),
+    *SDK_LEFTOVERS,
 ]
 TELEMETRY = 20
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What the clients leave is collected with the test that it is of."""
-    yield
-    gc.collect()
 
 
 @pytest.mark.parametrize("transport", ["mqtt", "websocket"], indirect=True)
