@@ -100,9 +100,9 @@ class DeploymentContract:
 
     def test_what_is_not_there_is_not_found(self, place: Place) -> None:
         name = place.fresh_name()
-        with pytest.raises(NotFound):  # or where it would be, such as a cluster, is not there
+        with pytest.raises(NotFound, match=name):
             place.backend.get(place.target, name)
-        with pytest.raises(NotFound):  # or where it would be, such as a cluster, is not there
+        with pytest.raises(NotFound, match=name):
             place.backend.logs(place.target, name)
 
 

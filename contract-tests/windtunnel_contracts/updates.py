@@ -76,5 +76,5 @@ class UpdateContract:
     @pytest.mark.requires(Capability.UPDATE)
     def test_a_service_that_is_not_there_cannot_be_changed(self, place: Place) -> None:
         name = place.fresh_name()
-        with pytest.raises(NotFound):  # or where it would be, such as a cluster, is not there
+        with pytest.raises(NotFound, match=name):
             place.backend.update(place.target, name, Change(tags={"a": "b"})).result(place.patience_s)

@@ -19,6 +19,7 @@ from windtunnel.adapters.aks_router import Router
 from windtunnel.adapters.aks_view import AksView, Info
 from windtunnel.adapters.aks_work import AksWork
 from windtunnel.adapters.building import new_key, new_keys
+from windtunnel.adapters.errors import without_place
 from windtunnel.errors import AlreadyExists, InvalidSpec, NotFound, ScoringFailed
 from windtunnel.interface import Deployment, Endpoint, KeyName, Keys, Progress, ServiceState, Token
 from windtunnel.operation import BackgroundOperation, Stop
@@ -145,7 +146,7 @@ class AksAdapter:
         return BackgroundOperation(f"update of service {name!r}", lambda stop: self._update(name, change, stop))
 
     def _update(self, name: str, change: Change, stop: Stop) -> Deployment:
-        cluster, kube = self._reach()
+        cluster, kube = self._reach(name)
         now = self._service(kube, name)
         service = changed(now, change)
         if service.otlp_endpoint is None:
@@ -187,7 +188,7 @@ class AksAdapter:
     def get(self, name: str) -> Deployment:
         """Raises ``NotFound``; a service that is being made by this process is ``Transitioning``."""
         try:
-            cluster, kube = self._reach()
+            cluster, kube = self._reach(name)
             view = self._view(cluster, kube, name)
         except NotFound:
             with self._lock:
@@ -222,12 +223,12 @@ class AksAdapter:
 
     def logs(self, name: str, tail: int) -> str:
         """The output of all replicas, one after the other; of one that was restarted, that of before too."""
-        cluster, kube = self._reach()
+        cluster, kube = self._reach(name)
         return self._work.logs(kube, self._view(cluster, kube, name), tail)
 
     def endpoint(self, name: str) -> Endpoint:
         """With the primary key, or a token, when the service asks for one."""
-        cluster, kube = self._reach()
+        cluster, kube = self._reach(name)
         view = self._view(cluster, kube, name)
         if view.scoring_uri is None:
             service = self._deployment(view)
@@ -256,7 +257,7 @@ class AksAdapter:
 
     def keys(self, name: str) -> Keys:
         """Raises ``InvalidSpec`` when the service asks for no keys."""
-        cluster, kube = self._reach()
+        cluster, kube = self._reach(name)
         view = self._view(cluster, kube, name)
         if not view.definition.auth_enabled:
             raise InvalidSpec(
@@ -278,7 +279,7 @@ class AksAdapter:
     def _regenerate(self, name: str, which: KeyName, value: str) -> Keys:
         old = self.keys(name)
         keys = replace(old, primary=value) if which is KeyName.PRIMARY else replace(old, secondary=value)
-        _, kube = self._reach()
+        _, kube = self._reach(name)
         service = self._service(kube, name)
         secrets = replace(service.secrets, primary_key=keys.primary, secondary_key=keys.secondary)
         kube.apply(objects.secret(name, secrets, service.namespace))
@@ -286,7 +287,7 @@ class AksAdapter:
 
     def token(self, name: str) -> Token:
         """Raises ``InvalidSpec`` when the service asks for no tokens."""
-        cluster, kube = self._reach()
+        cluster, kube = self._reach(name)
         view = self._view(cluster, kube, name)
         if not view.definition.aad_auth_enabled:
             raise InvalidSpec(
@@ -314,7 +315,7 @@ class AksAdapter:
 
     def _delete(self, name: str) -> bool:
         try:
-            _, kube = self._reach()
+            _, kube = self._reach(name)
             service = self._service(kube, name)
         except NotFound:
             self._records.remove(self.target, name)
@@ -336,9 +337,14 @@ class AksAdapter:
 
     # --- the cluster
 
-    def _reach(self) -> tuple[Cluster, Kube]:
-        """The profile's cluster and its API. Raises ``NotFound``."""
-        cluster = self._clusters.require()
+    def _reach(self, service: str | None = None) -> tuple[Cluster, Kube]:
+        """The profile's cluster and its API. Raises ``NotFound``, which names the service that is looked for."""
+        try:
+            cluster = self._clusters.require()
+        except NotFound as missing:
+            if service is None:
+                raise
+            raise without_place(service, missing) from missing
         return cluster, self._connect(cluster)
 
     def _connect(self, cluster: Cluster) -> Kube:

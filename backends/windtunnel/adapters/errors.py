@@ -95,3 +95,8 @@ def _refused(error: HttpResponseError, doing: str, *, authentication: bool) -> W
 
 def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+
+
+def without_place(service: str, missing: NotFound) -> NotFound:
+    """A service that is not there, since what it would be in is not."""
+    return NotFound(f"there is no service {service!r}: {missing.message}", way_out=missing.way_out, code=missing.code)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from windtunnel.adapters.aci_desired import TAG_OWNER, TAG_TARGET
+from windtunnel.adapters.errors import without_place
 from windtunnel.adapters.iotedge_deployment import EdgeDeployment, EdgeService, Info
 from windtunnel.adapters.iotedge_view import EdgeView
 from windtunnel.adapters.iotedge_work import EdgeWork
@@ -272,7 +273,10 @@ class EdgeAdapter:
         with self._lock:
             known = self._known.get(hub_name)
         if known is None:
-            known = self._hubs.require(hub_name)
+            try:
+                known = self._hubs.require(hub_name)
+            except NotFound as missing:
+                raise without_place(name, missing) from missing
             with self._lock:
                 self._known[hub_name] = known
         return known

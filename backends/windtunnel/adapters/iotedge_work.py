@@ -113,8 +113,11 @@ class EdgeWork(Building):
             reported = as_object(as_object(as_object(agent.get("properties")).get("reported")).get("modules"))
             desired = EdgeDeployment.read(agent, {}).modules
             if not is_online(agent) or not (names & reported.keys()) - desired.keys():
+                if names & reported.keys() - desired.keys():
+                    self._progress(Progress(step=f"device {device} is offline, and removes the module when it is back"))
                 return
             time.sleep(_POLL_S)
+        self._progress(Progress(step=f"device {device} has not removed the module within {REMOVED_LIMIT_S:g} s"))
 
     def logs(self, hub: Hub, device: str, name: str, tail: int) -> str:
         """The end of a module's output; less than was asked for where an answer could not hold it."""
