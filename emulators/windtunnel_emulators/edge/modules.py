@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from windtunnel_emulators.edge.device import DeviceProblem
+from windtunnel_emulators.runtime.interface import ImageError
 
 if TYPE_CHECKING:
     import ssl
@@ -64,4 +65,4 @@ class _NoRegistries:
 
     def fetch(self, reference: str, credentials: object = ()) -> FetchedManifest:
         del credentials
-        raise NotImplementedError(f"{reference} is of no registry that is emulated here")
+        raise ImageError(f"{reference} is of no registry that is emulated here", denied=False)
