@@ -125,13 +125,16 @@ class KeeperConnection:
         value = number if isinstance(number, int) else LOST
         match message.get("event"):
             case "started":
-                child.pid.set_result(value)
+                if not child.pid.done():  # who started it may have been cancelled meanwhile: it is being killed then
+                    child.pid.set_result(value)
             case "failed":
                 del self._children[name]
-                child.pid.set_exception(StartError(protocol.text(message.get("message"))))
+                if not child.pid.done():
+                    child.pid.set_exception(StartError(protocol.text(message.get("message"))))
             case _:
                 del self._children[name]
-                child.code.set_result(value)
+                if not child.code.done():
+                    child.code.set_result(value)
 
     def _lose(self) -> subprocess.Popen[bytes] | None:
         channel, self._channel = self._channel, None
