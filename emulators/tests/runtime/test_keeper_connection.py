@@ -43,7 +43,8 @@ async def test_a_report_of_a_child_whose_start_was_cancelled_is_nobodys(
         with pytest.raises(asyncio.CancelledError):
             await starting
         # Reports come in order: that of the first has been taken when the second has started.
-        second = await keeper.launch({"do": "start", "id": "second"}, ())
+        async with asyncio.timeout(10):
+            second = await keeper.launch({"do": "start", "id": "second"}, ())
         assert second.pid.result() == 7
     finally:
         await keeper.close()
